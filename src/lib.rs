@@ -1,1 +1,21 @@
-//! x
+//! waddlebot: a chat-bot runtime in which every channel is a supervised actor.
+//!
+//! Layers; imports go down only, siblings never import each other:
+//!
+//! ```text
+//! L5  main                                   args → config → supervision::start → wait → exit code
+//! L4  supervision                            knows everyone, nobody knows it; the only one that spawns
+//! L3  platforms | actors | hub               meet only in L1 and L0 and in handles given at spawn
+//! L2  cluster, telemetry
+//! L1  messages, config
+//! L0  crates/storage → crates/domain         all SQL; pure values
+//! ```
+
+pub mod actors;
+pub mod cluster;
+pub mod config;
+pub mod hub;
+pub mod messages;
+pub mod platforms;
+pub mod supervision;
+pub mod telemetry;

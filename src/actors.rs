@@ -1,0 +1,13 @@
+//! Channels, modules and the scheduler.
+
+pub mod channel;
+pub mod context;
+pub mod module;
+pub mod module_actor;
+pub mod modules;
+pub mod scheduler;
+pub mod services;
+
+pub use context::Context;
+pub use module::{CommandSpec, Module, ModuleError, ModuleSpec, Permission};
+pub use services::Services;

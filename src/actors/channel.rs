@@ -1,0 +1,3 @@
+//! The channel actor: intake, gate, route.
+
+pub mod table;

@@ -1,0 +1,33 @@
+//! The commands of one channel as its gate and its modules see them: a snapshot, replaced as a whole.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::Level;
+
+use crate::messages::CustomCommand;
+
+/// A command of this channel that is not simply the built-in one.
+#[derive(Clone, Debug)]
+pub struct TableEntry {
+    pub module: String,
+    pub level: Level,
+    pub cooldown_secs: u32,
+    pub user_cooldown_secs: u32,
+    pub enabled: bool,
+    /// `Some` for a custom command, `None` for a built-in whose settings were changed.
+    pub custom: Option<Arc<CustomCommand>>,
+}
+
+/// Custom commands, changed built-ins, aliases, roles and switched modules of one channel.
+#[derive(Debug, Default)]
+pub struct CommandTable {
+    /// By name, lower case.
+    pub commands: HashMap<String, TableEntry>,
+    /// Alias name → body.
+    pub aliases: HashMap<String, String>,
+    /// Platform user id → regular or editor.
+    pub roles: HashMap<String, Level>,
+    /// Module → enabled, where somebody switched.
+    pub modules: HashMap<String, bool>,
+}

@@ -1,0 +1,161 @@
+//! What a module can reach while it answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::stream_info::StreamInfo;
+use domain::{ChannelId, CommunityId, Level, Platform};
+use futures_util::future::BoxFuture;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use storage::unit_of_work::{Done, Effect, OpId, Scope};
+use storage::{Db, StorageError, Tx};
+use tokio::sync::oneshot;
+
+use super::channel::table::CommandTable;
+use super::{ModuleError, Services};
+use crate::cluster::ChannelSlot;
+use crate::messages::{ChatEvent, Source};
+
+/// One call's view of the node: the channel it is in, the storage, the clock. Made per call by the module actor.
+#[derive(Clone, Debug)]
+pub struct Context {
+    services: Arc<Services>,
+    slot: Arc<ChannelSlot>,
+    /// The channel's commands as the gate saw them.
+    pub commands: Arc<CommandTable>,
+    /// What makes the op ids of this call: (source, id of what caused it).
+    cause: (Source, String),
+    module: &'static str,
+    /// The caller's effective level.
+    pub level: Level,
+    /// Time between the receipt of the event and the start of this call.
+    pub waited: Duration,
+}
+
+impl Context {
+    /// A context for one call of `module`.
+    pub fn new(
+        services: Arc<Services>,
+        slot: Arc<ChannelSlot>,
+        commands: Arc<CommandTable>,
+        module: &'static str,
+        event: &ChatEvent,
+    ) -> Self {
+        let cause_id = event.message_id.clone().unwrap_or_else(|| event.correlation_id.to_string());
+        Self {
+            services,
+            slot,
+            commands,
+            cause: (event.source, cause_id),
+            module,
+            level: event.user.level,
+            waited: Duration::ZERO,
+        }
+    }
+
+    pub fn channel_id(&self) -> ChannelId {
+        self.slot.id
+    }
+
+    pub fn community_id(&self) -> CommunityId {
+        self.slot.community_id
+    }
+
+    pub fn platform(&self) -> Platform {
+        self.slot.platform
+    }
+
+    /// The channel's login, which is also what `$(channel)` says.
+    pub fn channel_login(&self) -> &str {
+        &self.slot.login
+    }
+
+    pub fn node_id(&self) -> &str {
+        &self.services.node_id
+    }
+
+    /// When this node's process started.
+    pub fn node_started_at(&self) -> DateTime<Utc> {
+        self.services.started_at
+    }
+
+    /// The wall clock, for what is shown or stored.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.services.clock.now()
+    }
+
+    /// What is known of the stream; unknown is said as unknown.
+    pub fn stream(&self) -> StreamInfo {
+        self.slot.stream().map(|info| StreamInfo::clone(&info)).unwrap_or_default()
+    }
+
+    /// Plain lines of this channel since the node started.
+    pub fn lines(&self) -> u64 {
+        self.slot.lines()
+    }
+
+    /// The built-in modules and their commands.
+    pub fn registry(&self) -> &super::modules::Registry {
+        &self.services.registry
+    }
+
+    /// For reading; writing goes through [`Context::unit_of_work`].
+    pub fn db(&self) -> &Db {
+        &self.services.db
+    }
+
+    /// Randomness seeded from this call's cause, so that a retried command draws the same.
+    pub fn rng(&self) -> SmallRng {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        (self.cause.0, &self.cause.1, self.module, self.slot.id, self.services.started_at).hash(&mut hasher);
+        SmallRng::seed_from_u64(hasher.finish())
+    }
+
+    /// The scope of what belongs to the community: legal on every node, correct by its statements.
+    pub fn community_scope(&self) -> Scope {
+        Scope::Community(self.slot.community_id)
+    }
+
+    /// The scope of what this channel's owner alone may write.
+    pub fn channel_scope(&self) -> Scope {
+        Scope::Channel { channel_id: self.slot.id, incarnation: 0, epoch: 0 }
+    }
+
+    /// Changes state, once: a repeat of the same call and step applies nothing and returns the stored outcome.
+    ///
+    /// `step` is a number fixed in the module's code; two units of one call need two. The work runs to its end even
+    /// when this call is given up, so an effect is never half done. What it changed is announced before this
+    /// returns: a command that was added works in the next line.
+    ///
+    /// # Errors
+    /// [`ModuleError::Retry`] when another attempt helps, [`ModuleError::Failed`] with a sentence for the user when
+    /// it does not (disk full, read-only).
+    pub async fn unit_of_work<T, F>(&self, scope: Scope, step: u16, work: F) -> Result<Done<T>, ModuleError>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Effect<T>, StorageError>> + Send + 'static,
+    {
+        let op = OpId::new(&scope, self.cause.0.as_str(), &self.cause.1, self.module, step);
+        let services = Arc::clone(&self.services);
+        let now = self.now();
+        let (tell, told) = oneshot::channel();
+        let unit = async move {
+            let done = storage::unit_of_work(&services.db, scope, &op, now, work).await;
+            if let Ok(done) = &done {
+                services.directory.announce(&done.changes);
+            }
+            // Nobody listens any more when the call was given up; the effect stands all the same.
+            drop(tell.send(done));
+        };
+        self.services.spawner.detach("unit_of_work", Box::pin(unit));
+        match told.await {
+            Ok(done) => Ok(done?),
+            Err(_) => Err(ModuleError::Retry("the node is stopping".to_owned())),
+        }
+    }
+}

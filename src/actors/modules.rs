@@ -1,0 +1,52 @@
+//! The registry of modules: one row a module. A new module is one file in `modules/` and one row here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{CommandSpec, ModuleSpec};
+
+pub mod ping;
+
+/// Every module of this build.
+pub const MODULES: &[ModuleSpec] = &[ping::SPEC];
+
+/// The rows, indexed by module and by command name.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    modules: Arc<Vec<ModuleSpec>>,
+    commands: Arc<HashMap<&'static str, (ModuleSpec, CommandSpec)>>,
+}
+
+impl Registry {
+    /// Indexes `modules`; a name that two rows claim goes to the first.
+    pub fn new(modules: &[ModuleSpec]) -> Self {
+        let mut commands = HashMap::new();
+        for module in modules {
+            for command in module.commands {
+                for name in std::iter::once(&command.name).chain(command.also) {
+                    commands.entry(*name).or_insert((*module, *command));
+                }
+            }
+        }
+        Self { modules: Arc::new(modules.to_vec()), commands: Arc::new(commands) }
+    }
+
+    /// Every row, in the order of the list.
+    pub fn modules(&self) -> &[ModuleSpec] {
+        &self.modules
+    }
+
+    pub fn module(&self, name: &str) -> Option<&ModuleSpec> {
+        self.modules.iter().find(|spec| spec.name == name)
+    }
+
+    /// The built-in command of that name (lower case), with its module.
+    pub fn command(&self, name: &str) -> Option<&(ModuleSpec, CommandSpec)> {
+        self.commands.get(name)
+    }
+
+    /// All built-in command names, other spellings included.
+    pub fn command_names(&self) -> impl Iterator<Item = &'static str> {
+        self.commands.keys().copied()
+    }
+}

@@ -1,0 +1,43 @@
+//! `!ping` and `!botuptime`: is the bot there, and since when.
+
+use async_trait::async_trait;
+use domain::Level;
+use domain::duration::human_duration;
+
+use crate::actors::{CommandSpec, Context, Module, ModuleError, ModuleSpec};
+use crate::messages::{CommandCall, Reply};
+
+pub const SPEC: ModuleSpec = ModuleSpec {
+    name: "ping",
+    description: "Says that the bot is there.",
+    commands: &[
+        CommandSpec { name: "ping", usage: "ping", description: "Asks whether the bot is there.", ..CommandSpec::DEFAULT },
+        CommandSpec {
+            name: "botuptime",
+            usage: "botuptime",
+            description: "Says how long the bot has been running.",
+            ..CommandSpec::DEFAULT
+        },
+    ],
+    new: || Box::new(Ping),
+    ..ModuleSpec::DEFAULT
+};
+
+struct Ping;
+
+#[async_trait]
+impl Module for Ping {
+    async fn on_command(&mut self, ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
+        let text = match call.name.as_str() {
+            "ping" if call.level >= Level::Moderator => {
+                format!("Pong! (node {}, {} µs)", ctx.node_id(), call.received.elapsed().as_micros())
+            }
+            "ping" => "Pong!".to_owned(),
+            _ => {
+                let up = (ctx.now() - ctx.node_started_at()).to_std().unwrap_or_default();
+                format!("I have been running for {}.", human_duration(up))
+            }
+        };
+        Ok(vec![Reply::text(text)])
+    }
+}

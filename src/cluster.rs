@@ -1,0 +1,5 @@
+//! Who owns which channel, and how an event gets there. One node for now: everything is ours.
+
+pub mod directory;
+
+pub use directory::{ChannelSlot, Directory};

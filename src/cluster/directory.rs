@@ -1,0 +1,254 @@
+//! The node's map from channels to their data lanes. Reading takes no lock.
+//!
+//! A [`ChannelSlot`] exists for every channel the node knows, whether its actor runs or not. Whoever brings an event
+//! looks the slot up once (a platform connection keeps it), puts the event into the slot's lane, and wakes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use domain::stream_info::StreamInfo;
+use domain::{ChannelId, ChannelKey, CommunityId, Platform};
+use ractor::ActorRef;
+use storage::changes::Change;
+use tokio::sync::watch;
+
+use crate::messages::spawner::SharedSpawner;
+use crate::messages::{ByteBudget, ChannelMsg, Delivery, EventClass, Lane, Offer};
+
+/// What every part of the node may know of a channel without asking its actor.
+#[derive(Debug)]
+pub struct ChannelSlot {
+    pub id: ChannelId,
+    pub community_id: CommunityId,
+    pub platform: Platform,
+    /// Current login, lower case. A rename makes a new slot.
+    pub login: String,
+    /// The platform's id; `None` until the platform told us.
+    platform_id: ArcSwapOption<String>,
+    pub lane: Lane,
+    /// Plain lines seen since the start; timers compare two readings.
+    lines: AtomicU64,
+    /// A module asked for every line of this channel.
+    wants_lines: AtomicBool,
+    /// `None` = unknown, which is said as unknown.
+    stream: ArcSwapOption<StreamInfo>,
+    /// `None` while the channel is passive: nothing runs for it.
+    actor: ArcSwapOption<ActorRef<ChannelMsg>>,
+}
+
+/// What a new slot needs.
+#[derive(Clone, Debug)]
+pub struct SlotSpec {
+    pub id: ChannelId,
+    pub community_id: CommunityId,
+    pub platform: Platform,
+    pub login: String,
+    pub platform_id: Option<String>,
+}
+
+impl ChannelSlot {
+    /// `platform:login`.
+    pub fn key(&self) -> String {
+        format!("{}:{}", self.platform, self.login)
+    }
+
+    pub fn platform_id(&self) -> Option<Arc<String>> {
+        self.platform_id.load_full()
+    }
+
+    /// Counts plain lines that nobody acted upon.
+    pub fn count_lines(&self, n: u64) {
+        self.lines.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn lines(&self) -> u64 {
+        self.lines.load(Ordering::Relaxed)
+    }
+
+    pub fn wants_lines(&self) -> bool {
+        self.wants_lines.load(Ordering::Relaxed)
+    }
+
+    pub fn set_wants_lines(&self, wants: bool) {
+        self.wants_lines.store(wants, Ordering::Relaxed);
+    }
+
+    pub fn stream(&self) -> Option<Arc<StreamInfo>> {
+        self.stream.load_full()
+    }
+
+    pub fn set_stream(&self, info: StreamInfo) {
+        self.stream.store(Some(Arc::new(info)));
+    }
+
+    /// The running actor; `None` while the channel is passive.
+    pub fn actor(&self) -> Option<Arc<ActorRef<ChannelMsg>>> {
+        self.actor.load_full()
+    }
+
+    /// Set by supervision when the actor starts, cleared when it ends.
+    pub fn set_actor(&self, actor: Option<ActorRef<ChannelMsg>>) {
+        self.actor.store(actor.map(Arc::new));
+    }
+}
+
+/// The node's channels by id and by name.
+#[derive(Debug)]
+pub struct Directory {
+    by_id: ArcSwap<HashMap<ChannelId, Arc<ChannelSlot>>>,
+    by_name: ArcSwap<HashMap<(Platform, String), Arc<ChannelSlot>>>,
+    /// Writers take turns; readers never wait.
+    writing: Mutex<()>,
+    budget: Arc<ByteBudget>,
+    channel_bound: usize,
+    spawner: SharedSpawner,
+    /// Counts changes of the set of channels; platforms join and part by it.
+    version: watch::Sender<u64>,
+}
+
+impl Directory {
+    /// An empty directory whose lanes hold at most `channel_bound` events each and draw on `budget`.
+    pub fn new(channel_bound: usize, budget: Arc<ByteBudget>, spawner: SharedSpawner) -> Self {
+        Self {
+            by_id: ArcSwap::default(),
+            by_name: ArcSwap::default(),
+            writing: Mutex::new(()),
+            budget,
+            channel_bound,
+            spawner,
+            version: watch::Sender::new(0),
+        }
+    }
+
+    /// Adds channels; those already known stay as they are. One copy of the map per call: add in batches.
+    pub fn add(&self, specs: Vec<SlotSpec>) -> Vec<Arc<ChannelSlot>> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_id = HashMap::clone(&self.by_id.load());
+        let mut by_name = HashMap::clone(&self.by_name.load());
+        let slots = specs
+            .into_iter()
+            .map(|spec| {
+                let slot = by_id.entry(spec.id).or_insert_with(|| Arc::new(self.slot(spec)));
+                by_name.insert((slot.platform, slot.login.clone()), Arc::clone(slot));
+                if let Some(platform_id) = slot.platform_id() {
+                    by_name.insert((slot.platform, platform_id.to_string()), Arc::clone(slot));
+                }
+                Arc::clone(slot)
+            })
+            .collect();
+        self.by_id.store(Arc::new(by_id));
+        self.by_name.store(Arc::new(by_name));
+        self.version.send_modify(|version| *version += 1);
+        slots
+    }
+
+    fn slot(&self, spec: SlotSpec) -> ChannelSlot {
+        ChannelSlot {
+            id: spec.id,
+            community_id: spec.community_id,
+            platform: spec.platform,
+            login: spec.login,
+            platform_id: ArcSwapOption::from_pointee(spec.platform_id),
+            lane: Lane::new(self.channel_bound, Arc::clone(&self.budget)),
+            lines: AtomicU64::new(0),
+            wants_lines: AtomicBool::new(false),
+            stream: ArcSwapOption::empty(),
+            actor: ArcSwapOption::empty(),
+        }
+    }
+
+    /// Takes a channel out; its actor, if any, is drained by whoever removes it.
+    pub fn remove(&self, id: ChannelId) -> Option<Arc<ChannelSlot>> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_id = HashMap::clone(&self.by_id.load());
+        let slot = by_id.remove(&id)?;
+        let mut by_name = HashMap::clone(&self.by_name.load());
+        by_name.retain(|_, other| other.id != id);
+        self.by_id.store(Arc::new(by_id));
+        self.by_name.store(Arc::new(by_name));
+        self.version.send_modify(|version| *version += 1);
+        Some(slot)
+    }
+
+    /// Tells of every change of the set of channels (level-triggered: read [`Directory::all`] and compare).
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// Notes the platform's id of a channel, learned from the platform; from then on it is found by it too.
+    pub fn learn_platform_id(&self, slot: &Arc<ChannelSlot>, platform_id: &str) {
+        if slot.platform_id().is_some_and(|known| *known == platform_id) {
+            return;
+        }
+        slot.platform_id.store(Some(Arc::new(platform_id.to_owned())));
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_name = HashMap::clone(&self.by_name.load());
+        by_name.insert((slot.platform, platform_id.to_owned()), Arc::clone(slot));
+        self.by_name.store(Arc::new(by_name));
+    }
+
+    pub fn get(&self, id: ChannelId) -> Option<Arc<ChannelSlot>> {
+        self.by_id.load().get(&id).map(Arc::clone)
+    }
+
+    /// Finds a channel by login or platform id.
+    pub fn find(&self, key: &ChannelKey) -> Option<Arc<ChannelSlot>> {
+        self.by_name.load().get(&(key.platform(), key.name().to_owned())).map(Arc::clone)
+    }
+
+    /// A snapshot of all channels, in no order.
+    pub fn all(&self) -> Vec<Arc<ChannelSlot>> {
+        self.by_id.load().values().map(Arc::clone).collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_id.load().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Puts an event into its channel's lane and wakes the channel when needed. What is shed is counted here and its
+    /// sink is told; [`Offer::Full`] comes back to the caller, who waits with it.
+    pub fn route(&self, slot: &ChannelSlot, delivery: Delivery, class: EventClass) -> Offer {
+        let offer = slot.lane.offer(delivery, class);
+        match &offer {
+            Offer::Queued { wake: true } => self.wake(slot),
+            Offer::Queued { wake: false } | Offer::Full(_) => {}
+            Offer::Shed { reason, delivery } => {
+                metrics::counter!("waddlebot_messages_dropped_total", "reason" => *reason).increment(1);
+                delivery.sink.done(&crate::messages::Completion {
+                    outcome: domain::Outcome::Shed,
+                    command: None,
+                    module: None,
+                });
+            }
+        }
+        offer
+    }
+
+    /// Wakes a channel's actor, or has it started.
+    pub fn wake(&self, slot: &ChannelSlot) {
+        let woken = slot.actor().is_some_and(|actor| actor.cast(ChannelMsg::Wake).is_ok());
+        if !woken {
+            self.spawner.activate_channel(slot.id);
+        }
+    }
+
+    /// Tells the running actors of the changed scopes to read anew. Passive ones read when they start.
+    pub fn announce(&self, changes: &[Change]) {
+        if changes.is_empty() {
+            return;
+        }
+        for slot in self.by_id.load().values() {
+            let concerned = changes.iter().any(|change| change.concerns(slot.id, slot.community_id));
+            if concerned && let Some(actor) = slot.actor() {
+                // A channel that is just ending reads anew when it starts again.
+                drop(actor.cast(ChannelMsg::Reload));
+            }
+        }
+    }
+}

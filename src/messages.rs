@@ -1,0 +1,21 @@
+//! What actors, platforms and the hub say to each other. No behaviour beyond the values' own.
+
+pub mod board;
+pub mod channel;
+pub mod clock;
+pub mod event;
+pub mod lane;
+pub mod module;
+pub mod reply;
+pub mod sink;
+pub mod spawner;
+
+pub use board::{Board, PlatformReport};
+pub use channel::{ChannelMsg, ChannelReport, ModuleAction, ModuleReport};
+pub use clock::Clock;
+pub use event::{ChatEvent, Chatter, Delivery, EventClass, EventKind, Line, Source};
+pub use lane::{ByteBudget, Lane, Offer, Permit};
+pub use module::{CommandCall, CustomCommand, ModuleMsg};
+pub use reply::{ModerationAction, Reply, ReplyTarget};
+pub use sink::{Completion, OutboundReply, ReplySink};
+pub use spawner::{ModuleRequest, Spawner};

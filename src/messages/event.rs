@@ -1,0 +1,144 @@
+//! What happened in a channel, whichever platform told us.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use domain::{ChannelId, CorrelationId, Level, Platform};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Permit, ReplySink};
+
+/// The kind of an event; the names are those of the router contract (`message_type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    #[serde(rename = "chatMessage")]
+    ChatMessage,
+    #[serde(rename = "slashCommand")]
+    SlashCommand,
+    Interaction,
+    ModalSubmit,
+    ButtonClick,
+    SelectMenu,
+    StreamOnline,
+    StreamOffline,
+    Subscription,
+    GiftSubscription,
+    Follow,
+    Raid,
+    Cheer,
+    /// A timer of ours is due; `metadata` holds `timer_id` and `due_at`. Never accepted from outside.
+    TimerDue,
+}
+
+impl EventKind {
+    /// The name used in metrics and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChatMessage => "chatMessage",
+            Self::SlashCommand => "slashCommand",
+            Self::Interaction => "interaction",
+            Self::ModalSubmit => "modal_submit",
+            Self::ButtonClick => "button_click",
+            Self::SelectMenu => "select_menu",
+            Self::StreamOnline => "stream_online",
+            Self::StreamOffline => "stream_offline",
+            Self::Subscription => "subscription",
+            Self::GiftSubscription => "gift_subscription",
+            Self::Follow => "follow",
+            Self::Raid => "raid",
+            Self::Cheer => "cheer",
+            Self::TimerDue => "timer_due",
+        }
+    }
+
+    /// Whether the text of such an event may be a command.
+    pub const fn may_command(self) -> bool {
+        matches!(self, Self::ChatMessage | Self::SlashCommand)
+    }
+}
+
+/// How an event reached us; part of the op id, so that two transports of one platform share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    TwitchIrc,
+    Console,
+    Router,
+    Scheduler,
+}
+
+impl Source {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TwitchIrc => "twitch_irc",
+            Self::Console => "console",
+            Self::Router => "router",
+            Self::Scheduler => "scheduler",
+        }
+    }
+}
+
+/// What is shed first when a channel is flooded: chat, then commands; the other two are not shed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventClass {
+    Chat,
+    Command,
+    Moderation,
+    Control,
+}
+
+/// Who wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chatter {
+    /// The platform's id of the account, never its name.
+    pub platform_user_id: String,
+    pub login: String,
+    pub display_name: String,
+    /// What the platform's badges give; stored roles are added by the gate.
+    pub level: Level,
+}
+
+/// One event of one channel. Serializable: a module may later run outside the process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ChatEvent {
+    pub channel_id: ChannelId,
+    pub platform: Platform,
+    pub kind: EventKind,
+    pub source: Source,
+    /// The platform's id of the message; `None` for what has none (every delivery is then a new event).
+    pub message_id: Option<String>,
+    pub user: Chatter,
+    /// What was written, without the platform's framing; may be empty for what is no chat.
+    pub text: String,
+    /// When the platform says it was written; `None` when it does not say.
+    pub sent_at: Option<DateTime<Utc>>,
+    pub received_at: DateTime<Utc>,
+    pub correlation_id: CorrelationId,
+    /// W3C `traceparent` of the caller; `None` for what no caller traced.
+    pub traceparent: Option<String>,
+    /// What else the platform or the caller told, at most 64 KiB.
+    pub metadata: Map<String, Value>,
+}
+
+/// An event on its way through the node: the event, where its replies go, and its place in the channel's bound.
+#[derive(Debug)]
+pub struct Delivery {
+    pub event: ChatEvent,
+    /// Monotonic time of receipt; ages and latencies are counted from here.
+    pub received: Instant,
+    /// The platform's sender or an HTTP caller's collector.
+    pub sink: Arc<dyn ReplySink>,
+    /// Held until the reply is written or given up; `None` before the lane has accepted the event.
+    pub permit: Option<Permit>,
+}
+
+/// One plain chat line, for the modules that asked for every line of a channel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Line {
+    pub user: Chatter,
+    pub text: String,
+    pub message_id: Option<String>,
+}

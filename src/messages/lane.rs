@@ -1,0 +1,144 @@
+//! The bounded data lane of one channel.
+//!
+//! ractor's mailboxes are unbounded, so chat never travels through them. Whoever brings an event puts it here, under
+//! a bound per channel and one byte budget for the node, and wakes the channel when the lane goes from empty to filled.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Delivery, EventClass};
+
+/// How many moderation and control events may wait beyond the channel's bound.
+pub const URGENT_BEYOND_BOUND_MAX: usize = 256;
+/// Plain chat is shed above this share of the bound, in percent.
+pub const CHAT_SHED_PERCENT: usize = 75;
+/// What an event costs the byte budget beside its text.
+const EVENT_BYTES: u64 = 512;
+
+/// What became of an offered event.
+#[derive(Debug)]
+pub enum Offer {
+    /// Taken; `wake` is true when the lane was empty and its channel must be woken.
+    Queued { wake: bool },
+    /// Dropped; the reason is the label of `messages_dropped_total`.
+    Shed { reason: &'static str, delivery: Box<Delivery> },
+    /// Moderation or control that found no room: the caller holds it and reads its connection no further.
+    Full(Box<Delivery>),
+}
+
+/// A budget of bytes that all queues of one kind share.
+#[derive(Debug)]
+pub struct ByteBudget {
+    used: AtomicU64,
+    limit: u64,
+}
+
+impl ByteBudget {
+    pub const fn new(limit: u64) -> Self {
+        Self { used: AtomicU64::new(0), limit }
+    }
+
+    /// Takes `bytes`, or nothing when that would pass the limit.
+    pub fn try_take(&self, bytes: u64) -> bool {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > self.limit {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+
+    pub fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// An event's place in its channel's bound and in the byte budget; both come back when it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    in_flight: Arc<AtomicUsize>,
+    budget: Arc<ByteBudget>,
+    bytes: u64,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.budget.give_back(self.bytes);
+    }
+}
+
+/// The queue of one channel. Outlives the channel's actor, so a restart loses nothing that waits here.
+#[derive(Debug)]
+pub struct Lane {
+    queue: Mutex<VecDeque<Delivery>>,
+    in_flight: Arc<AtomicUsize>,
+    budget: Arc<ByteBudget>,
+    bound: usize,
+}
+
+impl Lane {
+    /// A lane for at most `bound` events that are waiting or under way.
+    pub fn new(bound: usize, budget: Arc<ByteBudget>) -> Self {
+        Self { queue: Mutex::new(VecDeque::new()), in_flight: Arc::new(AtomicUsize::new(0)), budget, bound }
+    }
+
+    /// Puts an event at the end, or says why not.
+    pub fn offer(&self, mut delivery: Delivery, class: EventClass) -> Offer {
+        let limit = match class {
+            EventClass::Chat => self.bound * CHAT_SHED_PERCENT / 100,
+            EventClass::Command => self.bound,
+            EventClass::Moderation | EventClass::Control => self.bound + URGENT_BEYOND_BOUND_MAX,
+        };
+        let urgent = matches!(class, EventClass::Moderation | EventClass::Control);
+        if self.in_flight.fetch_add(1, Ordering::AcqRel) >= limit {
+            self.in_flight.fetch_sub(1, Ordering::AcqRel);
+            return if urgent {
+                Offer::Full(Box::new(delivery))
+            } else {
+                Offer::Shed { reason: "channel_full", delivery: Box::new(delivery) }
+            };
+        }
+        let bytes = EVENT_BYTES + delivery.event.text.len() as u64;
+        if !self.budget.try_take(bytes) && !urgent {
+            self.in_flight.fetch_sub(1, Ordering::AcqRel);
+            return Offer::Shed { reason: "node_budget", delivery: Box::new(delivery) };
+        }
+        delivery.permit =
+            Some(Permit { in_flight: Arc::clone(&self.in_flight), budget: Arc::clone(&self.budget), bytes });
+        let mut queue = self.lock();
+        let wake = queue.is_empty();
+        queue.push_back(delivery);
+        Offer::Queued { wake }
+    }
+
+    /// Takes up to `max` events, oldest first; the flag says whether some are left.
+    pub fn take(&self, max: usize) -> (Vec<Delivery>, bool) {
+        let mut queue = self.lock();
+        let n = queue.len().min(max);
+        let batch = queue.drain(..n).collect();
+        let left = !queue.is_empty();
+        if !left && queue.capacity() > 64 {
+            queue.shrink_to(0);
+        }
+        (batch, left)
+    }
+
+    /// Events that wait here or are under way to their reply.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Delivery>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,51 @@
+//! The registry of platforms: one row a platform.
+//!
+//! A platform brings events to the [`Directory`] and is a [`ReplySink`](crate::messages::ReplySink) for their replies.
+//! It knows no module and no channel actor.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use ractor::{ActorCell, SpawnErr};
+use storage::Db;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cluster::Directory;
+use crate::config::Config;
+use crate::messages::{Board, Clock};
+
+pub mod console;
+pub mod twitch;
+
+/// What a platform is given at its start.
+#[derive(Clone, Debug)]
+pub struct PlatformDeps {
+    pub config: Arc<Config>,
+    pub directory: Arc<Directory>,
+    pub db: Db,
+    pub clock: Clock,
+    pub board: Arc<Board>,
+    pub http: reqwest::Client,
+    /// Long-lived tasks of the platform; the node waits for them when it stops.
+    pub tasks: TaskTracker,
+    /// Cancelled first when the node drains: read no further, keep sending.
+    pub stop_reading: CancellationToken,
+    /// The data folder, for keys and logs.
+    pub data_dir: PathBuf,
+}
+
+/// One row of the registry.
+#[derive(Clone, Copy, Debug)]
+pub struct PlatformSpec {
+    pub name: &'static str,
+    /// Whether the configuration asks for it.
+    pub wanted: fn(&Config) -> bool,
+    /// Starts its root actor, linked to the supervisor. When that actor stops it flushes what waits to be sent, at
+    /// most 5 s, then closes its connections.
+    pub spawn: fn(PlatformDeps, ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>>,
+}
+
+/// Every platform of this build.
+pub const PLATFORMS: &[PlatformSpec] = &[twitch::SPEC, console::SPEC];
