@@ -1,1 +1,3 @@
-//! x
+//! Waddlebot, a chat-bot runtime: every channel is a supervised actor.
+
+pub mod config;
