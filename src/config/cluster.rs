@@ -64,11 +64,12 @@ impl ClusterConfig {
     }
 
     fn check_lease(&self, section: &mut Section<'_, '_>) {
+        let gate_limit = self.lease_ttl.saturating_sub(self.lease_renew);
         if self.lease_ttl < self.lease_renew * 3 {
             let least = (self.lease_renew * 3).as_millis();
             section.refuse("lease_ttl_ms", format!("must be at least 3 × lease_renew_ms, here {least}"));
-        } else if self.gate >= self.lease_ttl - self.lease_renew {
-            let limit = (self.lease_ttl - self.lease_renew).as_millis();
+        } else if self.gate >= gate_limit {
+            let limit = gate_limit.as_millis();
             section
                 .refuse("gate_ms", format!("must be less than lease_ttl_ms - lease_renew_ms, here {limit}"));
         }

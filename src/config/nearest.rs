@@ -3,6 +3,7 @@
 /// Finds the name with the fewest changed letters. `None` when over a third of the letters differ.
 pub(super) fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     names
+        .filter(|name| name.len().abs_diff(word.len()) <= name.len().div_ceil(3))
         .map(|name| (distance(word, name), name))
         .filter(|(distance, name)| *distance <= name.len().div_ceil(3))
         .min()

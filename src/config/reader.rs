@@ -60,7 +60,11 @@ pub(super) enum Raw<'a> {
 pub(super) struct Reader<'a> {
     input: &'a Input,
     root: &'a DeTable<'a>,
+    /// Offset of each line's first byte.
+    line_starts: Vec<usize>,
+    /// Dotted keys that were asked for.
     keys: BTreeSet<String>,
+    /// Dotted names of the tables that were asked for.
     sections: BTreeSet<String>,
     syntax_lines: BTreeSet<usize>,
     problems: Vec<Problem>,
@@ -70,9 +74,11 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(input: &'a Input, root: &'a DeTable<'a>) -> Self {
+        let line_ends = input.text.match_indices('\n').map(|(offset, _)| offset + 1);
         Self {
             input,
             root,
+            line_starts: std::iter::once(0).chain(line_ends).collect(),
             keys: BTreeSet::new(),
             sections: BTreeSet::new(),
             syntax_lines: BTreeSet::new(),
@@ -176,7 +182,7 @@ impl<'a> Reader<'a> {
             self.keys.iter().filter(|key| !key.starts_with("commands.")).map(|key| env_name(key)).collect();
         for name in self.input.env.keys().filter(|name| name.starts_with(ENV_PREFIX)) {
             let reserved = ENV_RESERVED.contains(&name.as_str()) || name.starts_with(ENV_TEST_PREFIX);
-            if reserved || env_names.contains(name) {
+            if reserved || env_names.contains(name) || self.problems.len() >= PROBLEMS_MAX {
                 continue;
             }
             let message = match nearest(name, env_names.iter().map(String::as_str)) {
@@ -196,6 +202,9 @@ impl<'a> Reader<'a> {
             let dotted = join(path, name.get_ref());
             if self.keys.contains(&dotted) {
                 continue;
+            }
+            if self.problems.len() >= PROBLEMS_MAX {
+                return;
             }
             if !self.sections.contains(&dotted) {
                 let place = self.file_place(&shown(&dotted), Some(self.line_of(name.span().start)));
@@ -222,10 +231,14 @@ impl<'a> Reader<'a> {
             None => path.is_empty().then_some(known.as_str()),
         });
         let suffix = format!(".{name}");
-        let elsewhere = || self.keys.iter().find(|known| known.ends_with(&suffix)).map(String::as_str);
-        match nearest(name, siblings).or_else(elsewhere) {
-            Some(meant) => format!("unknown key; did you mean `{meant}`?"),
-            None => "unknown key; cluster.toml names all that exist".to_owned(),
+        if let Some(sibling) = nearest(name, siblings) {
+            return format!("unknown key; did you mean `{sibling}`?");
+        }
+        let elsewhere: Vec<_> = self.keys.iter().filter(|known| known.ends_with(&suffix)).collect();
+        match elsewhere.as_slice() {
+            [only] => format!("unknown key; did you mean `{only}`?"),
+            [one, other] => format!("unknown key; did you mean `{one}` or `{other}`?"),
+            _ => "unknown key; cluster.toml names all that exist".to_owned(),
         }
     }
 
@@ -244,8 +257,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn line_of(&self, offset: usize) -> usize {
-        let before = self.input.text.as_bytes().get(..offset).unwrap_or_default();
-        before.iter().filter(|byte| **byte == b'\n').count() + 1
+        self.line_starts.partition_point(|start| *start <= offset)
     }
 
     /// Every key that the sections asked for, dotted.
