@@ -22,7 +22,7 @@ pub struct StorageConfig {
     pub kind: StorageKind,
     /// `sqlite://PATH` or `postgres://…`; it may hold a password.
     pub url: SecretString,
-    /// Most connections to `PostgreSQL`; SQLite has its own number.
+    /// Most connections to `PostgreSQL` at once.
     pub max_connections: usize,
     pub statement_timeout: Duration,
     pub lock_timeout: Duration,
