@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use ractor::{ActorCell, SpawnErr};
-use storage::Db;
+use storage::{Db, Vault};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +25,8 @@ pub struct PlatformDeps {
     pub config: Arc<Config>,
     pub directory: Arc<Directory>,
     pub db: Db,
+    /// Seals the bot's tokens.
+    pub vault: Vault,
     pub clock: Clock,
     pub board: Arc<Board>,
     pub http: reqwest::Client,
