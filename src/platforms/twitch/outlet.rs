@@ -103,6 +103,11 @@ impl Outlet {
         }
     }
 
+    /// Whether the connection is gone.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Nothing more is taken; what waits is still written, then the connection closes.
     pub fn finish(&self) {
         self.lock().finishing = true;

@@ -1,8 +1,6 @@
 //! A line → what it is. Pure, and cheap for the plain chat that is nearly all of it: no tag is looked at and nothing
 //! allocated before it is known that somebody acts upon the line.
 
-use std::sync::LazyLock;
-
 use chrono::{DateTime, Utc};
 use domain::{ChannelId, CorrelationId, Level, Platform};
 use memchr::memmem::Finder;
@@ -14,7 +12,8 @@ use crate::messages::{ChatEvent, Chatter, EventKind, Source};
 /// What makes the first character of a command.
 const PREFIXES: [char; 2] = ['!', '#'];
 
-static BITS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(";bits="));
+/// Stands in the tags of a cheer, never first.
+pub const BITS_TAG: &str = ";bits=";
 
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +85,8 @@ pub enum Worth<'a> {
 }
 
 impl<'a> ChatLine<'a> {
-    /// Whether somebody acts upon the line.
-    pub fn worth(&self) -> Worth<'a> {
+    /// Whether somebody acts upon the line. `bits` finds [`BITS_TAG`]; it is made once a connection.
+    pub fn worth(&self, bits: &Finder<'_>) -> Worth<'a> {
         if self.text.starts_with(PREFIXES) {
             return Worth::Command(self.text);
         }
@@ -98,7 +97,7 @@ impl<'a> ChatLine<'a> {
         {
             return Worth::Command(text);
         }
-        if BITS.find(self.tags.0.as_bytes()).is_some() {
+        if bits.find(self.tags.0.as_bytes()).is_some() {
             return Worth::Cheer;
         }
         Worth::Nothing
