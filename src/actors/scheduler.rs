@@ -16,7 +16,7 @@ use storage::timers::TimerRow;
 
 use super::Services;
 use crate::cluster::ChannelSlot;
-use crate::messages::{ChatEvent, Delivery, EventClass, EventKind, ReplySink};
+use crate::messages::{ChatEvent, Delivery, EventClass, EventKind, Offer};
 
 const TICK: Duration = Duration::from_millis(500);
 /// Due timers looked at in one tick.
@@ -24,12 +24,9 @@ const DUE_PER_TICK_MAX: i64 = 500;
 /// A fired timer that nobody claimed is fired again after this.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// Where a platform sends what nobody asked for (timers). Given by supervision: platforms register their senders.
-pub type SinkOf = Arc<dyn Fn(&ChannelSlot) -> Option<Arc<dyn ReplySink>> + Send + Sync>;
-
+#[derive(Debug)]
 pub struct Scheduler {
     pub services: Arc<Services>,
-    pub sink_of: SinkOf,
 }
 
 #[derive(Debug, Default)]
@@ -75,13 +72,11 @@ impl Scheduler {
         if state.asked.contains_key(&timer.id) || !enough || (timer.only_live && live != Some(true)) {
             return;
         }
-        let Some(sink) = (self.sink_of)(&slot) else { return };
+        let Some(sink) = slot.outlet() else { return };
         let delivery =
             Delivery { event: self.event(&slot, timer), received: Instant::now(), sink, permit: None };
         // A full lane is tried again with the next look at the timer.
-        if let crate::messages::Offer::Queued { .. } =
-            self.services.directory.route(&slot, delivery, EventClass::Control)
-        {
+        if let Offer::Queued { .. } = self.services.directory.route(&slot, delivery, EventClass::Control) {
             state.lines_at_fire.insert(timer.id.clone(), slot.lines());
             state.asked.insert(timer.id.clone(), Instant::now());
         }

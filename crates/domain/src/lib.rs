@@ -11,6 +11,7 @@ pub mod ids;
 pub mod level;
 pub mod outcome;
 pub mod platform;
+pub mod refusal_text;
 pub mod reply_text;
 pub mod restart;
 pub mod sliding_window;
