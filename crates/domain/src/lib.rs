@@ -20,6 +20,7 @@ pub mod reply_text;
 pub mod restart;
 pub mod sliding_window;
 pub mod stream_info;
+pub mod template;
 
 pub use alias::AliasError;
 pub use breaker::{Admission, AfterCrash, Breaker, BreakerConfig, BreakerState, CallResult};
@@ -36,3 +37,4 @@ pub use recent_ids::RecentIds;
 pub use restart::{Backoff, RestartPolicy, Restarts, Verdict};
 pub use sliding_window::SlidingWindow;
 pub use stream_info::StreamInfo;
+pub use template::{Template, TemplateError, Values};
