@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use fake_twitch::{Account, Chatter, Counters, FakeConfig, FakeTwitch, HttpMode, Line, room_id};
+use fake_twitch::{Account, Chatter, Counters, FakeConfig, FakeTwitch, HttpMode, Line, ReplyParent, room_id};
 use tokio::net::TcpStream;
 use twitch_irc::login::StaticLoginCredentials;
 use twitch_irc::message::ServerMessage;
@@ -43,6 +43,7 @@ async fn the_client_of_twitch_irc_joins_200_channels_and_talks() {
     let credentials = StaticLoginCredentials::new("waddlebot".to_owned(), Some("token".to_owned()));
     let config = ClientConfig {
         new_connection_every: Duration::from_millis(10),
+        max_waiting_messages_per_connection: 1000,
         ..ClientConfig::new_simple(credentials)
     };
     let (mut messages, client) = TwitchIRCClient::<TCPTransport<ToFake>, _>::new(config);
@@ -69,7 +70,8 @@ async fn the_client_of_twitch_irc_joins_200_channels_and_talks() {
     for name in &names {
         let wanted = format!("I am in {name}");
         let reply = fake.wait_reply(|line| line.channel_login == *name && line.text == wanted, soon()).await;
-        assert!(reply.unwrap().reply_parent.is_some());
+        let reply = reply.unwrap_or_else(|| panic!("no reply in {name}: {:?}", fake.counters()));
+        assert!(reply.reply_parent.is_some());
     }
     let counters = fake.counters();
     let refused = (counters.sends_refused(), counters.joins_over, counters.auths_over, counters.malformed);
@@ -243,12 +245,10 @@ async fn chat_events_stand_on_the_wire_as_twitch_writes_them() {
 }
 
 fn messages_of(fake: &FakeTwitch, chatter: &Chatter) -> Vec<String> {
+    let parent = ReplyParent { id: "a-b".to_owned(), chatter: chatter.clone(), text: "why; how?".to_owned() };
     let lines = [
         Line::new("duck", chatter.clone(), "plain"),
-        Line {
-            reply_parent: Some("x".to_owned()),
-            ..Line::new("duck", chatter.clone(), "\u{1}ACTION waves\u{1}")
-        },
+        Line { reply_parent: Some(parent), ..Line::new("duck", chatter.clone(), "\u{1}ACTION waves\u{1}") },
     ];
     lines.iter().map(|line| String::from_utf8(fake.render(line)).unwrap().trim_end().to_owned()).collect()
 }

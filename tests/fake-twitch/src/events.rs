@@ -21,8 +21,16 @@ pub struct Line {
     pub sent_ms: Option<u64>,
     /// The room it was said in, for shared chat; `None`: no such tag.
     pub source_room_id: Option<String>,
-    /// Id of the line it replies to; `None`: a plain line.
-    pub reply_parent: Option<String>,
+    /// The line it replies to; `None`: a plain line.
+    pub reply_parent: Option<ReplyParent>,
+}
+
+/// The line that a reply answers.
+#[derive(Clone, Debug)]
+pub struct ReplyParent {
+    pub id: String,
+    pub chatter: Chatter,
+    pub text: String,
 }
 
 impl Line {

@@ -21,7 +21,7 @@ mod world;
 
 pub use config::{Account, Chatter, FakeConfig, LIMIT_OFF};
 pub use counters::Counters;
-pub use events::{Line, Said, UserNotice};
+pub use events::{Line, ReplyParent, Said, UserNotice};
 pub use http::HttpMode;
 pub use received::Received;
 pub use server::FakeTwitch;

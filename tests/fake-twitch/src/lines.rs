@@ -61,7 +61,10 @@ pub(crate) fn privmsg(out: &mut Vec<u8>, line: &Line, id: &str, room_id: &str, s
     put_chatter(out, chatter);
     put(out, &["first-msg=0;flags=;id=", id, ";mod=", moderator_flag(badges)]);
     if let Some(parent) = &line.reply_parent {
-        put(out, &[";reply-parent-msg-id=", parent]);
+        let (name, body) = (escape_tag(&parent.chatter.display_name), escape_tag(&parent.text));
+        put(out, &[";reply-parent-display-name=", &name, ";reply-parent-msg-body=", &body]);
+        put(out, &[";reply-parent-msg-id=", &parent.id, ";reply-parent-user-id=", &parent.chatter.user_id]);
+        put(out, &[";reply-parent-user-login=", &parent.chatter.login]);
     }
     put(out, &[";returning-chatter=0;room-id=", room_id]);
     if let Some(source) = &line.source_room_id {

@@ -217,6 +217,8 @@ impl Session {
             self.world.state().counters.malformed += 1;
             return;
         };
+        // Twitch shows `. text` as `text`: clients write it so that no text becomes a chat command.
+        let text = text.strip_prefix(". ").unwrap_or(text);
         let at = Instant::now();
         let mut state = self.world.state();
         let moderator = state.is_moderator(&user.login, channel_login);
