@@ -11,7 +11,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::stream_info::StreamInfo;
 use domain::{ChannelId, ChannelKey, CommunityId, Platform};
 use ractor::ActorRef;
-use storage::changes::Change;
+use storage::Change;
 use tokio::sync::watch;
 
 use crate::messages::spawner::SharedSpawner;
@@ -87,7 +87,7 @@ impl ChannelSlot {
 
     /// Where replies to no line go; set by the platform that serves the channel.
     pub fn outlet(&self) -> Option<Arc<dyn ReplySink>> {
-        self.outlet.load().as_ref().map(|outlet| Arc::clone(outlet))
+        self.outlet.load_full().map(|outlet| Arc::clone(&*outlet))
     }
 
     pub fn set_outlet(&self, outlet: Option<Arc<dyn ReplySink>>) {
