@@ -1,1 +1,7 @@
-fn main() {}
+//! The program: arguments, configuration, start, wait, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

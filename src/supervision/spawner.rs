@@ -24,6 +24,7 @@ pub struct NodeSpawner {
     /// The running supervisors; replaced when they are restarted.
     pub channels: ArcSwapOption<ActorRef<SupervisorMsg>>,
     pub modules: ArcSwapOption<ActorRef<SupervisorMsg>>,
+    pub platforms: ArcSwapOption<ActorRef<SupervisorMsg>>,
     /// Work that a soft stop waits for.
     pub tasks: TaskTracker,
 }

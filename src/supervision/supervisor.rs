@@ -79,6 +79,8 @@ pub enum SupervisorMsg {
     Due(ChildId),
     /// An operator: forget the crashes, start now.
     Unpark(ChildId, RpcReplyPort<bool>),
+    /// The node is stopping: nothing is started or restarted any more.
+    Freeze,
     /// Drains every child; answers with how many had to be killed, then stops.
     Drain { within: Duration, reply: RpcReplyPort<usize> },
     DrainOver,
@@ -119,6 +121,7 @@ struct Draining {
 pub struct State {
     children: HashMap<ChildId, Entry>,
     by_actor: HashMap<ActorId, ChildId>,
+    frozen: bool,
     draining: Option<Draining>,
     rng: SmallRng,
 }
@@ -144,7 +147,7 @@ impl Actor for Supervisor {
             myself.cast(SupervisorMsg::Start(child))?;
         }
         let rng = SmallRng::seed_from_u64(myself.get_id().pid());
-        Ok(State { children: HashMap::new(), by_actor: HashMap::new(), draining: None, rng })
+        Ok(State { children: HashMap::new(), by_actor: HashMap::new(), frozen: false, draining: None, rng })
     }
 
     async fn handle(
@@ -155,13 +158,13 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             SupervisorMsg::Start(child) => {
-                if state.draining.is_none() && !state.children.contains_key(&child.id()) {
+                if !state.frozen && !state.children.contains_key(&child.id()) {
                     self.launch(&myself, state, child, None).await?;
                 }
             }
             SupervisorMsg::Due(id) => {
                 let due = state.children.get(&id).is_some_and(|entry| !matches!(entry.status, Status::Running(_)));
-                if due && state.draining.is_none() {
+                if due && !state.frozen {
                     self.relaunch(&myself, state, &id).await?;
                 }
             }
@@ -173,6 +176,7 @@ impl Actor for Supervisor {
                 }
                 drop(reply.send(parked));
             }
+            SupervisorMsg::Freeze => state.frozen = true,
             SupervisorMsg::Drain { within, reply } => self.drain(&myself, state, within, reply),
             SupervisorMsg::DrainOver => kill_the_rest(state),
             SupervisorMsg::List(reply) => drop(reply.send(list(state))),
@@ -257,7 +261,7 @@ impl Supervisor {
             Restart::OnDemand(_) => entry.child.wanted(),
             Restart::Temporary => false,
         };
-        if again && state.draining.is_none() {
+        if again && !state.frozen {
             self.launch(myself, state, entry.child, entry.restarts).await?;
         }
         Ok(())
@@ -274,7 +278,7 @@ impl Supervisor {
         let id = entry.child.id();
         entry.child.ended(Some(reason));
         let Some(restarts) = &mut entry.restarts else { return Ok(()) };
-        if state.draining.is_some() {
+        if state.frozen {
             return Ok(());
         }
         let verdict = restarts.crashed(Instant::now(), state.rng.random());
@@ -315,6 +319,7 @@ impl Supervisor {
                 entry.child.drain(actor);
             }
         }
+        state.frozen = true;
         state.draining = Some(Draining { reply: Some(reply), killed: 0 });
         myself.send_after(within, || SupervisorMsg::DrainOver);
     }
