@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::messages::{Board, Clock};
 
 pub mod console;
-
+pub mod twitch;
 
 /// What a platform is given at its start.
 #[derive(Clone, Debug)]
@@ -49,4 +49,4 @@ pub struct PlatformSpec {
 }
 
 /// Every platform of this build.
-pub const PLATFORMS: &[PlatformSpec] = &[console::SPEC];
+pub const PLATFORMS: &[PlatformSpec] = &[twitch::SPEC, console::SPEC];
