@@ -23,7 +23,8 @@ async fn started(config: FakeConfig, n_channels: usize) -> (FakeTwitch, Rig) {
 
 #[tokio::test]
 async fn with_cuts_and_bad_lines_every_command_of_a_standing_connection_is_answered_once() {
-    let config = FakeConfig { cut_every: Some(Duration::from_secs(4)), ..FakeConfig::default() }.without_limits();
+    let config =
+        FakeConfig { cut_every: Some(Duration::from_secs(4)), ..FakeConfig::default() }.without_limits();
     let fake = FakeTwitch::start(FakeConfig { joins_per_10s: 2_000, ..config }).await.unwrap();
     let names = names(200);
     let extra = [UNLIMITED[1], UNLIMITED[2], ("JOINS_PER_10S", "2000"), ("AUTH_PER_10S", "0")];
@@ -104,11 +105,23 @@ async fn reconnect_moves_the_channels_to_a_new_connection() {
     fake.reconnect();
     let moved = |fake: &FakeTwitch| {
         let per_connection = fake.channels_per_connection();
-        per_connection.len() == 1 && per_connection.keys().all(|id| *id > 1) && per_connection.values().sum::<usize>() == 3
+        per_connection.len() == 1
+            && per_connection.keys().all(|id| *id > 1)
+            && per_connection.values().sum::<usize>() == 3
     };
     let first = fake.connection_log().first().map(|entry| entry.id).unwrap_or_default();
-    assert!(fake.wait_until(|fake| fake.connection_log().iter().any(|entry| entry.id == first && entry.closed_at.is_some()), within(5)).await);
-    assert!(fake.wait_until(moved, within(5)).await || fake.n_joined() == 3, "{:?}", fake.channels_per_connection());
+    assert!(
+        fake.wait_until(
+            |fake| fake.connection_log().iter().any(|entry| entry.id == first && entry.closed_at.is_some()),
+            within(5)
+        )
+        .await
+    );
+    assert!(
+        fake.wait_until(moved, within(5)).await || fake.n_joined() == 3,
+        "{:?}",
+        fake.channels_per_connection()
+    );
     fake.say("channel_1", &ann(), "!say moved");
     fake.wait_reply(|line| line.text == "moved", within(5)).await.expect("an answer on the new connection");
     rig.stop().await;
@@ -125,7 +138,9 @@ async fn a_million_bytes_without_a_line_end_and_garbage_do_not_end_the_connectio
         huge.extend(std::iter::repeat_n(b'x', 1 << 20));
         huge.extend_from_slice(b"\r\n");
         fake.raw_to_all(&huge);
-        for garbage in [&b"@\r\n"[..], b":\r\n", b"@ :\r\n", b"PRIVMSG\r\n", b":a PRIVMSG #channel_0\r\n", b"\x00\r\n"] {
+        for garbage in
+            [&b"@\r\n"[..], b":\r\n", b"@ :\r\n", b"PRIVMSG\r\n", b":a PRIVMSG #channel_0\r\n", b"\x00\r\n"]
+        {
             fake.raw_to_all(garbage);
         }
         fake.say("channel_0", &ann(), "!say alive");

@@ -17,7 +17,8 @@ use waddlebot::cluster::directory::SlotSpec;
 use waddlebot::cluster::{ChannelSlot, Directory};
 use waddlebot::config::Config;
 use waddlebot::messages::{
-    Board, ByteBudget, Clock, Completion, Delivery, ModuleRequest, OutboundReply, PlatformReport, Reply, Spawner,
+    Board, ByteBudget, Clock, Completion, Delivery, ModuleRequest, OutboundReply, PlatformReport, Reply,
+    Spawner,
 };
 use waddlebot::platforms::{PlatformDeps, twitch};
 
@@ -136,7 +137,8 @@ impl Rig {
         let budget = Arc::new(ByteBudget::new(64 << 20));
         let directory = Arc::new(Directory::new(1_024, budget, Arc::clone(&echo) as Arc<dyn Spawner>));
         echo.directory.set(Arc::downgrade(&directory)).unwrap();
-        let (board, tasks, stop_reading) = (Arc::new(Board::default()), TaskTracker::new(), CancellationToken::new());
+        let (board, tasks, stop_reading) =
+            (Arc::new(Board::default()), TaskTracker::new(), CancellationToken::new());
         let deps = PlatformDeps {
             config: Arc::new(config),
             directory: Arc::clone(&directory),
@@ -169,7 +171,11 @@ impl Rig {
     }
 
     /// Waits until the board says what is wanted.
-    pub async fn wait_report(&self, wanted: impl Fn(&PlatformReport) -> bool, deadline: Instant) -> PlatformReport {
+    pub async fn wait_report(
+        &self,
+        wanted: impl Fn(&PlatformReport) -> bool,
+        deadline: Instant,
+    ) -> PlatformReport {
         loop {
             let report = self.report();
             assert!(wanted(&report) || Instant::now() < deadline, "{report:?}");

@@ -18,7 +18,11 @@ fn trusted() -> FakeConfig {
 
 async fn answers_over(fake: &FakeTwitch, irc_url: &str) {
     let names = names(3);
-    let rig = Rig::start(settings(fake, irc_url, &[("MESSAGES_PER_30S", "0"), ("MESSAGES_PER_30S_MODERATOR", "0")]), &names).await;
+    let rig = Rig::start(
+        settings(fake, irc_url, &[("MESSAGES_PER_30S", "0"), ("MESSAGES_PER_30S_MODERATOR", "0")]),
+        &names,
+    )
+    .await;
     rig.wait_report(|report| report.channels_joined == 3, within(10)).await;
     for name in &names {
         fake.say(name, &ann(), &format!("!say hello {name}"));
@@ -68,12 +72,19 @@ async fn a_thousand_channels_are_joined_within_the_budget_and_each_answers_in_or
     fake.wait_until(|fake| fake.counters().sends == 3_000, within(20)).await;
     let received = fake.take_received();
     for name in &names {
-        let texts: Vec<&str> =
-            received.iter().filter(|line| line.channel_login == *name).map(|line| line.text.as_str()).collect();
+        let texts: Vec<&str> = received
+            .iter()
+            .filter(|line| line.channel_login == *name)
+            .map(|line| line.text.as_str())
+            .collect();
         assert_eq!(texts, [0, 1, 2].map(|round| format!("{name} {round}")));
     }
     let counters = fake.counters();
-    assert_eq!((counters.joins_over, counters.auths_over, counters.sends_refused()), (0, 0, 0), "{counters:?}");
+    assert_eq!(
+        (counters.joins_over, counters.auths_over, counters.sends_refused()),
+        (0, 0, 0),
+        "{counters:?}"
+    );
     rig.stop().await;
 }
 
@@ -91,7 +102,8 @@ async fn joins_stay_within_the_budget_of_an_ordinary_account() {
 #[tokio::test]
 async fn an_ordinary_account_never_oversteps_what_twitch_lets_it_say() {
     let config = FakeConfig { messages_per_30s: 10, messages_per_30s_moderator: 40, ..FakeConfig::default() };
-    let fake = FakeTwitch::start(FakeConfig { moderator_in: vec!["channel_2".to_owned()], ..config }).await.unwrap();
+    let fake =
+        FakeTwitch::start(FakeConfig { moderator_in: vec!["channel_2".to_owned()], ..config }).await.unwrap();
     let extra = [("MESSAGES_PER_30S", "10"), ("MESSAGES_PER_30S_MODERATOR", "40")];
     let rig = Rig::start(settings(&fake, &fake.irc_url(), &extra), &names(3)).await;
     rig.wait_report(|report| report.channels_joined == 3, within(10)).await;
@@ -101,10 +113,14 @@ async fn an_ordinary_account_never_oversteps_what_twitch_lets_it_say() {
         fake.say("channel_1", &ann(), "!say the same");
         fake.say("channel_2", &ann(), "!say as a moderator");
     }
-    let moderated = |fake: &FakeTwitch| fake.received().iter().filter(|line| line.channel_login == "channel_2").count();
+    let moderated =
+        |fake: &FakeTwitch| fake.received().iter().filter(|line| line.channel_login == "channel_2").count();
     assert!(fake.wait_until(|fake| moderated(fake) == 20, within(5)).await, "a moderator waits for nobody");
     assert!(fake.wait_until(|fake| fake.counters().sends >= 30, within(15)).await, "{:?}", fake.counters());
-    assert!(!fake.wait_until(|fake| fake.counters().sends > 30, within(10)).await, "over the budget of 10 in 30 s");
+    assert!(
+        !fake.wait_until(|fake| fake.counters().sends > 30, within(10)).await,
+        "over the budget of 10 in 30 s"
+    );
     assert_eq!(fake.counters().sends_refused(), 0, "{:?}", fake.counters());
     rig.stop().await;
 }
@@ -145,7 +161,8 @@ async fn subscriptions_raids_and_mentions_reach_the_channel_and_shared_chat_does
     let fake = FakeTwitch::start(trusted()).await.unwrap();
     let rig = Rig::start(settings(&fake, &fake.irc_url(), &[("MESSAGES_PER_30S", "0")]), &names(1)).await;
     rig.wait_report(|report| report.channels_joined == 1, within(10)).await;
-    let elsewhere = Line { source_room_id: Some("999".to_owned()), ..Line::new("channel_0", ann(), "!say elsewhere") };
+    let elsewhere =
+        Line { source_room_id: Some("999".to_owned()), ..Line::new("channel_0", ann(), "!say elsewhere") };
     fake.say_line(&elsewhere);
     fake.subscription("channel_0", &ann(), 1, "");
     fake.raid("channel_0", &ann(), 12);

@@ -7,8 +7,11 @@ use storage::bot_accounts::{self, AccountName};
 
 use crate::twitch_rig::{Rig, folder, names, settings, within};
 
-const REFRESHABLE: [(&str, &str); 3] =
-    [("BOT_REFRESH_TOKEN", "refresh-waddlebot"), ("CLIENT_ID", "fake-client-id"), ("CLIENT_SECRET", "secret")];
+const REFRESHABLE: [(&str, &str); 3] = [
+    ("BOT_REFRESH_TOKEN", "refresh-waddlebot"),
+    ("CLIENT_ID", "fake-client-id"),
+    ("CLIENT_SECRET", "secret"),
+];
 
 async fn fake() -> FakeTwitch {
     FakeTwitch::start(FakeConfig::default()).await.unwrap()
@@ -17,7 +20,8 @@ async fn fake() -> FakeTwitch {
 #[tokio::test]
 async fn a_wrong_token_stops_the_account_with_a_sentence_that_helps_and_without_the_token() {
     let fake = fake().await;
-    let rig = Rig::start(settings(&fake, &fake.irc_url(), &[("BOT_TOKEN", "wrong-token-value")]), &names(1)).await;
+    let rig =
+        Rig::start(settings(&fake, &fake.irc_url(), &[("BOT_TOKEN", "wrong-token-value")]), &names(1)).await;
     let told = |report: &waddlebot::messages::PlatformReport| {
         report.trouble.as_ref().is_some_and(|trouble| trouble.contains("make a new token"))
     };
@@ -43,11 +47,18 @@ async fn a_refused_token_is_refreshed_stored_encrypted_and_used_after_a_restart(
     assert_eq!(token, fake.account("waddlebot").unwrap().token);
     rig.stop().await;
     let file = std::fs::read(folder.path().join("rig.db")).unwrap();
-    assert!(!file.windows(token.len()).any(|bytes| bytes == token.as_bytes()), "the token lies open in the file");
+    assert!(
+        !file.windows(token.len()).any(|bytes| bytes == token.as_bytes()),
+        "the token lies open in the file"
+    );
     let n_failures = fake.counters().login_failures;
     let rig = Rig::start_in(folder, settings, &names(1)).await;
     rig.wait_report(|report| report.channels_joined == 1, within(10)).await;
-    assert_eq!(fake.counters().login_failures, n_failures, "the stored token is newer than the configured one");
+    assert_eq!(
+        fake.counters().login_failures,
+        n_failures,
+        "the stored token is newer than the configured one"
+    );
     rig.stop().await;
 }
 
@@ -68,7 +79,8 @@ async fn an_unreachable_token_service_is_a_warning_and_chat_goes_on() {
     let fake = fake().await;
     fake.set_http_mode(HttpMode::Unreachable);
     let rig = Rig::start(settings(&fake, &fake.irc_url(), &[]), &names(1)).await;
-    let report = rig.wait_report(|report| report.channels_joined == 1 && report.trouble.is_some(), within(10)).await;
+    let report =
+        rig.wait_report(|report| report.channels_joined == 1 && report.trouble.is_some(), within(10)).await;
     assert!(report.trouble.unwrap().contains("could not be checked"));
     rig.stop().await;
 }
