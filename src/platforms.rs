@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::messages::{Board, Clock};
 
 pub mod console;
+pub mod twitch;
 
 
 /// What a platform is given at its start.
@@ -49,4 +50,4 @@ pub struct PlatformSpec {
 }
 
 /// Every platform of this build.
-pub const PLATFORMS: &[PlatformSpec] = &[console::SPEC];
+pub const PLATFORMS: &[PlatformSpec] = &[twitch::SPEC, console::SPEC];

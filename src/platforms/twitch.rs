@@ -39,7 +39,7 @@ use actor::{TwitchActor, TwitchMsg};
 /// Twitch, as the node starts it.
 pub const SPEC: PlatformSpec = PlatformSpec {
     name: "twitch",
-    wanted: |config| config.platforms.twitch.enabled,
+    wanted: |deps| deps.config.platforms.twitch.enabled,
     spawn: |deps, supervisor| {
         Box::pin(async move {
             let (actor, _) = TwitchActor::spawn_linked(None, TwitchActor, deps, supervisor).await?;

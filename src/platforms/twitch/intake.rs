@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use domain::CorrelationId;
 use memchr::memmem::Finder;
 use metrics::Counter;
+use rand::RngExt;
 use rand::rngs::SmallRng;
 use ulid::Ulid;
 
@@ -258,7 +259,8 @@ impl Intake {
     }
 
     fn occasion(&mut self, index: usize) -> Occasion {
-        let id = Ulid::from_datetime_with_source(self.received_at.into(), &mut self.rng);
+        let received_ms = u64::try_from(self.received_at.timestamp_millis()).unwrap_or_default();
+        let id = Ulid::from_parts(received_ms, self.rng.random());
         Occasion {
             channel_id: self.entries[index].handle.slot.id,
             correlation_id: CorrelationId(id),
