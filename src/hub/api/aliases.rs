@@ -108,7 +108,7 @@ pub(in crate::hub) async fn create(
     let (id, now) = (slot.id, hub.deps.clock.now());
     let audit = AuditEntry { channel_id: Some(id), ..caller.entry("alias.add", format!("!{name}")) };
     let alias = name.clone();
-    let work = move |tx: &mut storage::Tx| {
+    let done = caller.change(&hub, "aliases", Scope::Global, move |tx| {
         async move {
             let added = storage::aliases::add(tx, id, &alias, &body, now).await?;
             let effect = Effect::new(added.map(|id| id.to_string()));
@@ -116,8 +116,7 @@ pub(in crate::hub) async fn create(
             Ok(if added.is_some() { effect.audited(audit).changed(change) } else { effect })
         }
         .boxed()
-    };
-    let done = caller.change(&hub, "aliases", Scope::Global, work).await?;
+    }).await?;
     if done.outcome.is_none() {
         return Err(ApiError::conflict(format!("there is an alias !{name} already; delete it first")));
     }

@@ -143,7 +143,7 @@ async fn ensure(
     };
     let audit = caller.entry("channel.add", target);
     let wanted = keys.clone();
-    let work = move |tx: &mut storage::Tx| {
+    let done = caller.change(hub, endpoint, Scope::Global, move |tx| {
         async move {
             let mut n_added = 0;
             for key in &wanted {
@@ -154,8 +154,7 @@ async fn ensure(
             Ok(if n_added > 0 { effect.audited(audit) } else { effect })
         }
         .boxed()
-    };
-    let done = caller.change(hub, endpoint, Scope::Global, work).await?;
+    }).await?;
     let mut specs = Vec::with_capacity(keys.len());
     for key in keys.iter().filter(|key| hub.deps.directory.find(key).is_none()) {
         let stored = storage::channels::by_key(&hub.deps.db, key).await?;

@@ -171,7 +171,7 @@ pub(in crate::hub) async fn create(
     let audit = place.entry(&caller, "command.add", &name);
     let (scope, change) = (place.scope, place.change);
     let shadows = place.shadows;
-    let work = move |tx: &mut storage::Tx| {
+    let done = caller.change(&hub, "commands", Scope::Global, move |tx| {
         async move {
             for other in shadows.into_iter().flatten() {
                 if storage::commands::by_name(&mut *tx, other, &spec.command).await?.is_some() {
@@ -183,8 +183,7 @@ pub(in crate::hub) async fn create(
             Ok(if added { effect.audited(audit).changed(change) } else { effect })
         }
         .boxed()
-    };
-    let done = caller.change(&hub, "commands", Scope::Global, work).await?;
+    }).await?;
     if !done.outcome {
         return Err(ApiError::conflict(format!("there is a command !{name} already; change it with PUT")));
     }

@@ -90,7 +90,7 @@ pub(in crate::hub) async fn list(
     let mut asked = stream::iter(running)
         .map(|slot| async move { describe(&slot).await })
         .buffer_unordered(ASKED_AT_ONCE)
-        .take_until(tokio::time::sleep(ASKING_TIMEOUT));
+        .take_until(Box::pin(tokio::time::sleep(ASKING_TIMEOUT)));
     while let Some(answer) = asked.next().await {
         // A silent channel is counted as missing: the others' state is worth an answer.
         let Ok(report) = answer else { continue };

@@ -32,7 +32,7 @@ pub(in crate::hub) async fn remove(
     let no_such_alias = || ApiError::not_found("there is no alias of that id; GET /api/v1/aliases lists them");
     let id = Ulid::from_string(&id).map_err(|_| no_such_alias())?;
     let mut audit = caller.entry("alias.remove", id.to_string());
-    let work = move |tx: &mut storage::Tx| {
+    let done = caller.change(&hub, "aliases.alias", Scope::Global, move |tx| {
         async move {
             let Some(alias) = storage::aliases::remove_by_id(tx, id).await? else { return Ok(Effect::new(None)) };
             audit.channel_id = Some(alias.channel_id);
@@ -41,7 +41,6 @@ pub(in crate::hub) async fn remove(
             Ok(Effect::new(Some(alias.name)).audited(audit).changed(change))
         }
         .boxed()
-    };
-    let done = caller.change(&hub, "aliases.alias", Scope::Global, work).await?;
+    }).await?;
     done.outcome.map_or_else(|| Err(no_such_alias()), |name| ok(RemovedAlias { name }))
 }

@@ -63,10 +63,9 @@ pub(in crate::hub) async fn create(
     let no_such_alias = || ApiError::not_found(format!("there is no alias !{name} in {}", slot.key()));
     let alias = storage::aliases::get(&hub.deps.db, slot.id, &name).await?.ok_or_else(no_such_alias)?;
     let id = alias.id;
-    let work = move |tx: &mut storage::Tx| {
+    let done = caller.change(&hub, "aliases.execute", Scope::Global, move |tx| {
         async move { Ok(Effect::new(storage::aliases::bump_count(tx, id).await?)) }.boxed()
-    };
-    let done = caller.change(&hub, "aliases.execute", Scope::Global, work).await?;
+    }).await?;
     let usage_count = done.outcome.ok_or_else(no_such_alias)?;
     let command = domain::alias::expand(&alias.body, &call.user, &call.args);
     ok(Expanded { alias: name, command, usage_count })

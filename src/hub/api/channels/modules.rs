@@ -90,15 +90,14 @@ async fn switch(
         false => ("module.disable", "channels.modules.disable"),
     };
     let audit = AuditEntry { channel_id: Some(id), ..caller.entry(deed, module) };
-    let work = move |tx: &mut storage::Tx| {
+    caller.change(hub, endpoint, Scope::Global, move |tx| {
         async move {
             storage::module_states::set(tx, id, module, enabled, now).await?;
             let change = Change::new(ChangeScope::Channel(id), ChangeKind::Modules);
             Ok(Effect::new(()).audited(audit).changed(change))
         }
         .boxed()
-    };
-    caller.change(hub, endpoint, Scope::Global, work).await?;
+    }).await?;
     let running = operate(&slot, module, action).await?;
     ok(Operated { channel: slot.key(), module, running })
 }
