@@ -208,8 +208,10 @@ impl Db {
         Ok(Tx { conn, inner: Arc::clone(&self.inner) })
     }
 
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
-        &self.inner
+    /// The driver's pools, for tests that simulate a full or read-only disk.
+    #[cfg(any(test, feature = "test-support"))]
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.inner.pools
     }
 }
 

@@ -122,6 +122,13 @@ pub fn program_version() -> i64 {
     MIGRATIONS.last().map_or(0, |migration| migration.version)
 }
 
+/// Names the schema that all texts together make on PostgreSQL, for the tests' template.
+#[cfg(any(test, feature = "test-support"))]
+pub(crate) fn schema_name() -> String {
+    let sums = MIGRATIONS.iter().map(|migration| migration.checksum(DbKind::Postgres));
+    sums.map(|sum| sum[..12].to_owned()).collect::<Vec<_>>().join("_")
+}
+
 /// Compares what was applied with what this program knows.
 fn next_migration(
     rows: &[(i64, String, i64)],
