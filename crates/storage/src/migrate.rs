@@ -16,7 +16,7 @@ use crate::{StorageError, db};
 
 /// Longest wait for another runner. A migration that takes longer than this fails the second node's start,
 /// which its supervisor then repeats.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// Time between two looks at the lock.
 const WAIT_STEP: Duration = Duration::from_millis(50);

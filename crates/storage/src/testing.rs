@@ -124,7 +124,10 @@ async fn create_database(admin: &mut PgConnection, name: &str, template: &str) -
 
 fn is_in_use(error: &sqlx::Error) -> bool {
     const OBJECT_IN_USE: &str = "55006";
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == OBJECT_IN_USE)
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code == OBJECT_IN_USE)
 }
 
 async fn connect(database: &str) -> Result<PgConnection, sqlx::Error> {

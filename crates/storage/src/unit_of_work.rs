@@ -128,8 +128,7 @@ async fn begin_operation(
     let mut attempt = 1;
     loop {
         match try_begin_operation(db, scope, op, now).await {
-            Err(StorageError::Busy) if attempt < BEGIN_ATTEMPTS_MAX => attempt += 1,
-            Ok(None) if attempt < BEGIN_ATTEMPTS_MAX => attempt += 1,
+            Ok(None) | Err(StorageError::Busy) if attempt < BEGIN_ATTEMPTS_MAX => attempt += 1,
             Ok(None) => return Err(StorageError::Busy),
             Ok(Some(begun)) => return Ok(begun),
             Err(error) => return Err(error),
@@ -161,7 +160,6 @@ async fn try_begin_operation(
 /// Checks that this node still owns the scope, in the transaction that writes.
 ///
 /// One node owns every channel, so `Channel` passes; with the cluster its row in `owners` is compared here.
-#[expect(clippy::unused_async, reason = "the seam where the owners table is read FOR SHARE")]
 pub async fn check_fence(_tx: &mut Tx, scope: Scope) -> Result<(), StorageError> {
     match scope {
         Scope::Channel { .. } | Scope::Community(_) | Scope::Global => Ok(()),

@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_sqlite_address_names_a_file() {
-        let path = |url| sqlite_path(url).map(|path| path.ok());
+        let path = |url| sqlite_path(url).map(Result::ok);
         assert_eq!(path("sqlite://data/waddlebot.db"), Some(Some(PathBuf::from("data/waddlebot.db"))));
         assert_eq!(path("sqlite:///var/lib/w.db"), Some(Some(PathBuf::from("/var/lib/w.db"))));
         assert_eq!(path("sqlite::memory:"), Some(None));

@@ -100,7 +100,7 @@ fn start(folder: &Path, marker: &Path) {
 fn watch(folder: &Path, bin: &Path, data: &Path, marker: &Path) {
     const STOP: &str = r#"rm -f "$3"; if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$1" -D "$2" -m immediate stop
         else "$1" -D "$2" -m immediate stop; fi; rm -rf "$2""#;
-    Command::new("flock")
+    let watcher = Command::new("flock")
         .arg("-x")
         .arg(folder.join("users"))
         .args(["sh", "-c", STOP, "sh"])
@@ -112,6 +112,8 @@ fn watch(folder: &Path, bin: &Path, data: &Path, marker: &Path) {
         .process_group(0)
         .spawn()
         .expect("flock of util-linux is installed");
+    // It outlives this process, whose lock it waits for, so nobody can wait for it.
+    drop(watcher);
 }
 
 /// The newest server of Debian's folders.
