@@ -1,4 +1,4 @@
-//! All SQL of waddlebot, on SQLite and on PostgreSQL, behind the same functions.
+//! All SQL of waddlebot, on `SQLite` and on `PostgreSQL`, behind the same functions.
 //!
 //! A [`Db`] is opened once; reading functions take it or a running transaction (`&mut *tx`), writing ones take a
 //! [`Tx`]. Modules get their `Tx` from [`unit_of_work`], everything else from [`Db::begin`]. No caller sees the

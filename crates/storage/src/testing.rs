@@ -1,7 +1,7 @@
-//! Databases for tests: each test gets one of its own, already migrated, on SQLite and on a real PostgreSQL.
+//! Databases for tests: each test gets one of its own, already migrated, on `SQLite` and on a real `PostgreSQL`.
 //!
-//! The PostgreSQL server is the one of `WADDLEBOT_TEST_POSTGRES`, an address where databases may be created;
-//! without that variable the first test that needs one starts one. A missing PostgreSQL is a failure, never a
+//! The `PostgreSQL` server is the one of `WADDLEBOT_TEST_POSTGRES`, an address where databases may be created;
+//! without that variable the first test that needs one starts one. A missing `PostgreSQL` is a failure, never a
 //! skip.
 
 use std::future::Future;
@@ -27,7 +27,7 @@ pub struct TestDatabase {
     pub db: Db,
     /// What to write into `storage.url`.
     pub url: String,
-    /// The folder of the SQLite file, deleted with this value. `None` on PostgreSQL.
+    /// The folder of the `SQLite` file, deleted with this value. `None` on `PostgreSQL`.
     pub folder: Option<TempDir>,
 }
 
@@ -36,7 +36,7 @@ pub fn start_of_tests() -> DateTime<Utc> {
     DateTime::from_timestamp(1_790_000_000, 123_456_000).expect("a time within chrono's range")
 }
 
-/// Runs `test` twice: with a new SQLite database, then with a new PostgreSQL database.
+/// Runs `test` twice: with a new `SQLite` database, then with a new `PostgreSQL` database.
 pub async fn on_both<F, R>(test: F)
 where
     F: Fn(Db) -> R,
@@ -50,14 +50,14 @@ where
     test(pg.db.clone()).await;
 }
 
-/// A new, migrated SQLite database.
+/// A new, migrated `SQLite` database.
 pub async fn sqlite() -> TestDatabase {
     let test = empty_sqlite().await;
     test.db.migrate(start_of_tests()).await.expect("migrations apply to an empty file");
     test
 }
 
-/// A new SQLite database without tables.
+/// A new `SQLite` database without tables.
 pub async fn empty_sqlite() -> TestDatabase {
     let folder = tempfile::tempdir().expect("the temporary folder can be written");
     let url = format!("sqlite://{}", folder.path().join("waddlebot.db").display());
@@ -65,14 +65,14 @@ pub async fn empty_sqlite() -> TestDatabase {
     TestDatabase { db, url, folder: Some(folder) }
 }
 
-/// A new, migrated PostgreSQL database, copied from a template.
+/// A new, migrated `PostgreSQL` database, copied from a template.
 pub async fn postgres() -> TestDatabase {
     static TEMPLATE: OnceCell<String> = OnceCell::const_new();
     let template = TEMPLATE.get_or_init(|| async { make_template().await.expect("the template") }).await;
     new_postgres(Some(template)).await
 }
 
-/// A new PostgreSQL database without tables.
+/// A new `PostgreSQL` database without tables.
 pub async fn empty_postgres() -> TestDatabase {
     new_postgres(None).await
 }
@@ -140,19 +140,19 @@ fn unique() -> String {
 }
 
 impl Db {
-    /// Lets the SQLite file grow to at most `n_pages`, as a full disk would; 0 lifts the limit.
+    /// Lets the `SQLite` file grow to at most `n_pages`, as a full disk would; 0 lifts the limit.
     ///
     /// # Errors
-    /// [`StorageError::Invalid`] on PostgreSQL.
+    /// [`StorageError::Invalid`] on `PostgreSQL`.
     pub async fn limit_pages(&self, n_pages: u32) -> Result<(), StorageError> {
         let limit = if n_pages == 0 { u32::MAX - 1 } else { n_pages };
         self.run_on_writer(format!("PRAGMA max_page_count = {limit}")).await
     }
 
-    /// Makes the SQLite database refuse every write, as a read-only disk would.
+    /// Makes the `SQLite` database refuse every write, as a read-only disk would.
     ///
     /// # Errors
-    /// [`StorageError::Invalid`] on PostgreSQL.
+    /// [`StorageError::Invalid`] on `PostgreSQL`.
     pub async fn make_read_only(&self, is_read_only: bool) -> Result<(), StorageError> {
         self.run_on_writer(format!("PRAGMA query_only = {}", u8::from(is_read_only))).await
     }

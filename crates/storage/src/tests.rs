@@ -1,4 +1,4 @@
-//! Tests of this crate; each runs on SQLite and on PostgreSQL.
+//! Tests of this crate; each runs on `SQLite` and on `PostgreSQL`.
 
 mod aggregates;
 mod commands;

@@ -20,7 +20,7 @@ pub const OUTCOME_BYTES_MAX: usize = 2_048;
 /// Attempts to begin while other transactions are in the way.
 const BEGIN_ATTEMPTS_MAX: u32 = 3;
 
-/// Limit of the whole effect. PostgreSQL cuts each statement at 1.5 s besides (`LIMIT_STATEMENT`); SQLite has no
+/// Limit of the whole effect. `PostgreSQL` cuts each statement at 1.5 s besides (`LIMIT_STATEMENT`); `SQLite` has no
 /// such limit, and its one writer must never be held longer than this.
 const EFFECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -215,7 +215,7 @@ const LIMIT_STATEMENT: Statement = sql!("select", "none",
     sqlite: "SELECT ''",
     postgres: "SELECT set_config('statement_timeout', '1500', TRUE)");
 
-/// Waits for a concurrent first attempt: on PostgreSQL in the unique index, on SQLite for the one writer.
+/// Waits for a concurrent first attempt: on `PostgreSQL` in the unique index, on `SQLite` for the one writer.
 const INSERT: Statement = sql!(
     "insert",
     "ops",

@@ -1,4 +1,4 @@
-//! Starts one PostgreSQL for all tests of this machine's user, and lets it end with the last of them.
+//! Starts one `PostgreSQL` for all tests of this machine's user, and lets it end with the last of them.
 //!
 //! Each test process holds a shared lock on the file `users` as long as it lives. A watcher waits for the
 //! exclusive lock, which it gets when no test process is left, however they ended; then it stops the server.
@@ -123,7 +123,7 @@ fn find_binaries() -> Option<PathBuf> {
     bins.filter(|bin| bin.join("initdb").exists()).max()
 }
 
-/// PostgreSQL refuses to run as root; then the user that the package made runs it.
+/// `PostgreSQL` refuses to run as root; then the user that the package made runs it.
 fn as_owner(program: &Path) -> Command {
     if user_id() != "0" {
         return Command::new(program);

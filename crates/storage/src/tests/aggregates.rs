@@ -28,8 +28,9 @@ async fn aliases_are_unique_in_their_channel_and_counted() {
         assert_eq!(add(ann.id, "!other").await, None);
         assert!(add(bob.id, "!other").await.is_some());
         assert_eq!(write(&db, async |tx| aliases::bump_count(tx, id).await).await.unwrap(), Some(1));
+        aliases::count_uses(&db, ann.id, &[("so".into(), 4), ("gone".into(), 1)]).await.unwrap();
         let found = aliases::get(&db, ann.id, "so").await.unwrap().unwrap();
-        assert_eq!((found.body.as_str(), found.usage_count), ("!shoutout {args}", 1));
+        assert_eq!((found.body.as_str(), found.usage_count), ("!shoutout {args}", 5));
         assert_eq!(aliases::list(&db, ann.id).await.unwrap(), std::slice::from_ref(&found));
         let removed = write(&db, async |tx| aliases::remove_by_id(tx, id).await).await.unwrap();
         assert_eq!(removed, Some(found));
