@@ -26,8 +26,8 @@ async fn the_first_commands_work_and_survive_a_restart_on_sqlite() {
 
 #[tokio::test]
 async fn the_first_commands_work_and_survive_a_restart_on_postgresql() {
-    let url = storage::testing::postgres_url().await;
-    let mut node = Launch::new("").env("WADDLEBOT_STORAGE__URL", &url).console().start().await;
+    let database = storage::testing::empty_postgres().await;
+    let mut node = Launch::new("").env("WADDLEBOT_STORAGE__URL", &database.url).console().start().await;
     first_steps(&mut node).await;
     let mut node = node.restart().await;
     viewers_wait_for_the_cooldown(&mut node).await;
