@@ -17,5 +17,6 @@ pub mod config;
 pub mod hub;
 pub mod messages;
 pub mod platforms;
+pub mod run;
 pub mod supervision;
 pub mod telemetry;

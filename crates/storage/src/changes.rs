@@ -97,6 +97,15 @@ pub struct Change {
 }
 
 impl Change {
+    /// Whether a channel of that community must read anew.
+    pub fn concerns(&self, channel_id: ChannelId, community_id: CommunityId) -> bool {
+        match self.scope {
+            ChangeScope::Global => true,
+            ChangeScope::Community(id) => id == community_id,
+            ChangeScope::Channel(id) => id == channel_id,
+        }
+    }
+
     pub const fn new(scope: ChangeScope, kind: ChangeKind) -> Self {
         Self { scope, kind }
     }
