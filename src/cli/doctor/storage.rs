@@ -8,6 +8,7 @@ use storage::{Db, DbKind, StorageOptions};
 
 use super::{Finding, TheirTime};
 use crate::config::{Config, StorageKind};
+use crate::messages::Clock;
 
 const NAME: &str = "storage";
 
@@ -63,6 +64,12 @@ async fn examine(db: &Db) -> Examined {
     let mut examined = Examined::default();
     examined.findings.push(schema(db).await);
     examined.findings.push(latency(db).await);
+    if db.kind() == DbKind::Postgres {
+        let before = Clock::System.now();
+        let theirs = db.time().await;
+        let ours = before + (Clock::System.now() - before) / 2;
+        examined.database_time = theirs.ok().map(|theirs| TheirTime { theirs, ours });
+    }
     if let Ok(channels) = storage::channels::active_all(db, None, CHANNELS_READ_MAX).await {
         let of_twitch = channels.iter().filter(|channel| channel.platform == Platform::Twitch);
         examined.n_twitch_channels = Some(of_twitch.count());
