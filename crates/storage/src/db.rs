@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
@@ -165,6 +166,12 @@ impl Db {
     pub async fn ping(&self) -> Result<(), StorageError> {
         let (_one,) = on!(self, &PING, fetch_one as (i64,))?;
         Ok(())
+    }
+
+    /// The wall clock of the database's machine; on SQLite that is ours.
+    pub async fn time(&self) -> Result<DateTime<Utc>, StorageError> {
+        let (time,) = on!(self, &TIME, fetch_one as (DateTime<Utc>,))?;
+        Ok(time)
     }
 
     pub fn kind(&self) -> DbKind {
@@ -375,4 +382,8 @@ fn record(statement: &Statement, took: Duration, slow: Duration, error: Option<&
 
 const PING: Statement = sql!("select", "none", sqlite: "SELECT 1", postgres: "SELECT CAST(1 AS BIGINT)");
 
-pub(crate) const STATEMENTS: &[&Statement] = &[&PING];
+const TIME: Statement = sql!("select", "none",
+    sqlite: "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
+    postgres: "SELECT clock_timestamp()");
+
+pub(crate) const STATEMENTS: &[&Statement] = &[&PING, &TIME];
