@@ -192,6 +192,10 @@ impl Node {
         self.ask(reqwest::Method::POST, path, Some(body)).await
     }
 
+    pub async fn delete(&self, path: &str) -> (u16, Value) {
+        self.ask(reqwest::Method::DELETE, path, None).await
+    }
+
     async fn ask(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> (u16, Value) {
         let client = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
         let mut request =
