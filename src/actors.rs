@@ -1,7 +1,9 @@
 //! Channels, modules and the scheduler.
 
 pub mod channel;
+pub mod command_name;
 pub mod context;
+pub mod listing;
 pub mod module;
 pub mod module_actor;
 pub mod modules;

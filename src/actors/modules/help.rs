@@ -1,0 +1,86 @@
+//! `!help [command]`: what a command does, who may use it, and what to type.
+
+use async_trait::async_trait;
+use domain::Level;
+use domain::nearest::nearest;
+
+use crate::actors::command_name::{Standing, parse_name};
+use crate::actors::{CommandSpec, Context, Module, ModuleError, ModuleSpec};
+use crate::messages::{CommandCall, Reply};
+
+pub const SPEC: ModuleSpec = ModuleSpec {
+    name: "help",
+    description: "Explains the commands.",
+    commands: &[CommandSpec {
+        name: "help",
+        usage: "help [command]",
+        description: "Says what a command does and how to type it.",
+        ..CommandSpec::DEFAULT
+    }],
+    new: || Box::new(Help),
+    ..ModuleSpec::DEFAULT
+};
+
+struct Help;
+
+#[async_trait]
+impl Module for Help {
+    async fn on_command(&mut self, ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
+        let Some(word) = call.args.split_whitespace().next() else {
+            return Ok(vec![Reply::text(
+                "!commands lists what you can type; !help <command> explains one, for example !help uptime.",
+            )]);
+        };
+        let text = explain(ctx, &parse_name(word)?);
+        Ok(vec![Reply::text(text)])
+    }
+}
+
+fn explain(ctx: &Context, name: &str) -> String {
+    match Standing::of(name, ctx.registry(), &ctx.commands) {
+        Standing::Alias(body) => format!("!{name} is short for !{body}."),
+        Standing::BuiltIn(module, command, entry) => {
+            let level = entry.map_or(command.level, |entry| entry.level);
+            let cooldown_secs = entry.map_or(command.cooldown_secs, |entry| entry.cooldown_secs);
+            let is_off = ctx.commands.modules.get(module.name) == Some(&false)
+                || entry.is_some_and(|entry| !entry.enabled);
+            format!(
+                "!{}: {} {}",
+                command.usage,
+                command.description,
+                conditions(level, cooldown_secs, is_off)
+            )
+        }
+        Standing::Custom(entry, _) => {
+            format!("!{name} is a custom command. {}", conditions(entry.level, entry.cooldown_secs, !entry.enabled))
+        }
+        Standing::Added(entry) => format!(
+            "!{name} belongs to the module {}. {}",
+            entry.module,
+            conditions(entry.level, entry.cooldown_secs, !entry.enabled)
+        ),
+        Standing::Nothing => unknown(ctx, name),
+    }
+}
+
+fn conditions(level: Level, cooldown_secs: u32, is_off: bool) -> String {
+    let mut text = match level {
+        Level::Everyone => "For everyone".to_owned(),
+        Level::Owner => "For the owner".to_owned(),
+        level => format!("For {level}s and above"),
+    };
+    if cooldown_secs > 0 {
+        text.push_str(&format!(", every {cooldown_secs} s"));
+    }
+    text.push_str(if is_off { ". Switched off here." } else { "." });
+    text
+}
+
+/// Says that there is no such command, and the nearest one that there is.
+fn unknown(ctx: &Context, name: &str) -> String {
+    let custom = ctx.commands.commands.keys().chain(ctx.commands.aliases.keys()).map(String::as_str);
+    nearest(name, ctx.registry().command_names().chain(custom)).map_or_else(
+        || format!("There is no command !{name}. !commands lists what there is."),
+        |known| format!("There is no command !{name}; did you mean !{known}?"),
+    )
+}
