@@ -1,5 +1,6 @@
 //! Channels, modules and the scheduler.
 
+pub mod audit;
 pub mod channel;
 pub mod command_name;
 pub mod context;

@@ -1,8 +1,9 @@
 //! The names of commands as people type them, and what stands behind a name in a channel.
 
+use std::fmt;
 use std::sync::Arc;
 
-use domain::command_line::NAME_CHARS_MAX;
+use domain::names::{nearest, valid_command_name};
 
 use super::channel::table::{CommandTable, TableEntry};
 use super::modules::Registry;
@@ -14,16 +15,23 @@ use crate::messages::CustomCommand;
 /// # Errors
 /// [`ModuleError::User`] with what a name may hold.
 pub fn parse_name(text: &str) -> Result<String, ModuleError> {
-    let bare = text.strip_prefix(['!', '#']).unwrap_or(text).to_lowercase();
-    let legal = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '?' | '+' | '.' | '\'');
-    let begins_well = bare.starts_with(|first: char| first.is_alphanumeric() || first == '_');
-    if !begins_well || bare.chars().count() > NAME_CHARS_MAX || !bare.chars().all(legal) {
-        let shown: String = text.chars().filter(|letter| !letter.is_control()).take(30).collect();
-        return Err(ModuleError::User(format!(
-            "\"{shown}\" cannot be a name; use 1 to {NAME_CHARS_MAX} letters, digits, _ or -."
-        )));
-    }
-    Ok(bare)
+    valid_command_name(text).map_err(mistake)
+}
+
+/// A mistake of the user, said as a sentence.
+pub fn mistake(error: impl fmt::Display) -> ModuleError {
+    ModuleError::User(format!("{error}."))
+}
+
+/// Says that there is no such command, and which one was perhaps meant.
+pub fn no_such_command(name: &str, registry: &Registry, table: &CommandTable) -> String {
+    let own = table.commands.keys().chain(table.aliases.keys()).map(String::as_str);
+    let mut known: Vec<&str> = registry.command_names().chain(own).collect();
+    known.sort_unstable();
+    nearest(name, known).map_or_else(
+        || format!("There is no command !{name}; !commands lists what there is."),
+        |meant| format!("There is no command !{name}; did you mean !{meant}?"),
+    )
 }
 
 /// What a name means in a channel. Aliases come first, then built-in commands, as in the gate.
@@ -51,28 +59,6 @@ impl<'t> Standing<'t> {
         match table.commands.get(name) {
             Some(entry) => entry.custom.as_ref().map_or(Self::Added(entry), |custom| Self::Custom(entry, custom)),
             None => Self::Nothing,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_loses_its_prefix_and_its_case() {
-        for (typed, want) in [("!Hi", "hi"), ("#hi", "hi"), ("hi", "hi"), ("!Größe", "größe"), ("8ball?", "8ball?")] {
-            assert_eq!(parse_name(typed).unwrap(), want);
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_typed_as_a_command_is_no_name() {
-        let long = "x".repeat(NAME_CHARS_MAX + 1);
-        for typed in ["", "!", "!!hi", "-cd", "a b", "a\r\nb", "$(user)", "/ban", &long] {
-            let error = parse_name(typed).unwrap_err().to_string();
-            assert!(error.contains("cannot be a name"), "{typed:?}: {error}");
-            assert!(error.len() < 200 && !error.contains('\n'), "{error}");
         }
     }
 }

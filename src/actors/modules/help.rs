@@ -2,9 +2,8 @@
 
 use async_trait::async_trait;
 use domain::Level;
-use domain::nearest::nearest;
 
-use crate::actors::command_name::{Standing, parse_name};
+use crate::actors::command_name::{Standing, no_such_command, parse_name};
 use crate::actors::{CommandSpec, Context, Module, ModuleError, ModuleSpec};
 use crate::messages::{CommandCall, Reply};
 
@@ -59,7 +58,7 @@ fn explain(ctx: &Context, name: &str) -> String {
             entry.module,
             conditions(entry.level, entry.cooldown_secs, !entry.enabled)
         ),
-        Standing::Nothing => unknown(ctx, name),
+        Standing::Nothing => no_such_command(name, ctx.registry(), &ctx.commands),
     }
 }
 
@@ -74,13 +73,4 @@ fn conditions(level: Level, cooldown_secs: u32, is_off: bool) -> String {
     }
     text.push_str(if is_off { ". Switched off here." } else { "." });
     text
-}
-
-/// Says that there is no such command, and the nearest one that there is.
-fn unknown(ctx: &Context, name: &str) -> String {
-    let custom = ctx.commands.commands.keys().chain(ctx.commands.aliases.keys()).map(String::as_str);
-    nearest(name, ctx.registry().command_names().chain(custom)).map_or_else(
-        || format!("There is no command !{name}. !commands lists what there is."),
-        |known| format!("There is no command !{name}; did you mean !{known}?"),
-    )
 }

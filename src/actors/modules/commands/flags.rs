@@ -3,7 +3,7 @@
 use domain::Level;
 
 use crate::actors::ModuleError;
-use crate::actors::command_name::parse_name;
+use crate::actors::command_name::{mistake, parse_name};
 
 /// Longest cooldown: a day.
 const COOLDOWN_SECS_MAX: u32 = 86_400;
@@ -95,7 +95,7 @@ fn option_key(word: &str, before_name: bool) -> Result<Option<(Key, &str)>, Modu
 fn apply(options: &mut Options, key: &Key, word: &str, value: &str) -> Result<(), ModuleError> {
     match key {
         Key::Level => {
-            options.level = Some(value.parse::<Level>().map_err(|error| ModuleError::User(format!("{error}.")))?);
+            options.level = Some(value.parse::<Level>().map_err(mistake)?);
         }
         Key::Cooldown => options.cooldown_secs = Some(seconds(word, value)?),
         Key::UserCooldown => options.user_cooldown_secs = Some(seconds(word, value)?),
@@ -180,7 +180,7 @@ mod tests {
             ("!hi -a", "-a needs a name"),
             ("!hi -a=,", "-a needs a name"),
             ("!hi -a=a,b,c,d,e,f,g,h,i,j,k", "at most 10"),
-            ("!hi -a=$(x)", "cannot be a name"),
+            ("!hi -a=$(x)", "cannot be a command's name"),
             ("-color=red !hi text", "There is no option -color=red"),
             ("-color red !hi text", "There is no option -color"),
             ("!hi -color=red text", "There is no option -color=red"),
