@@ -9,13 +9,15 @@ pub mod module;
 pub mod reply;
 pub mod sink;
 pub mod spawner;
+pub mod table;
 
 pub use board::{Board, PlatformReport};
 pub use channel::{ChannelMsg, ChannelReport, ModuleAction, ModuleReport};
 pub use clock::Clock;
 pub use event::{ChatEvent, Chatter, Delivery, EventClass, EventKind, Line, Source};
 pub use lane::{ByteBudget, Lane, Offer, Permit};
-pub use module::{CommandCall, CustomCommand, ModuleMsg};
+pub use module::{CallEnd, CallReport, CommandCall, CustomCommand, EventCall, ModuleMsg};
 pub use reply::{ModerationAction, Reply, ReplyTarget};
 pub use sink::{Completion, OutboundReply, ReplySink};
 pub use spawner::{ModuleRequest, Spawner};
+pub use table::{CommandTable, TableEntry};

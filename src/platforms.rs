@@ -3,7 +3,6 @@
 //! A platform brings events to the [`Directory`] and is a [`ReplySink`](crate::messages::ReplySink) for their replies.
 //! It knows no module and no channel actor.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -25,6 +24,8 @@ pub struct PlatformDeps {
     pub config: Arc<Config>,
     pub directory: Arc<Directory>,
     pub db: Db,
+    /// Encrypts the tokens that are stored.
+    pub vault: storage::Vault,
     pub clock: Clock,
     pub board: Arc<Board>,
     pub http: reqwest::Client,
@@ -32,16 +33,16 @@ pub struct PlatformDeps {
     pub tasks: TaskTracker,
     /// Cancelled first when the node drains: read no further, keep sending.
     pub stop_reading: CancellationToken,
-    /// The data folder, for keys and logs.
-    pub data_dir: PathBuf,
+    /// Whether somebody sits at the terminal and types.
+    pub console: bool,
 }
 
 /// One row of the registry.
 #[derive(Clone, Copy, Debug)]
 pub struct PlatformSpec {
     pub name: &'static str,
-    /// Whether the configuration asks for it.
-    pub wanted: fn(&Config) -> bool,
+    /// Whether the configuration, or the terminal, asks for it.
+    pub wanted: fn(&PlatformDeps) -> bool,
     /// Starts its root actor, linked to the supervisor. When that actor stops it flushes what waits to be sent, at
     /// most 5 s, then closes its connections.
     pub spawn: fn(PlatformDeps, ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>>,

@@ -15,10 +15,9 @@ use storage::unit_of_work::{Done, Effect, OpId, Scope};
 use storage::{Db, StorageError, Tx};
 use tokio::sync::oneshot;
 
-use super::channel::table::CommandTable;
 use super::{ModuleError, Services};
 use crate::cluster::ChannelSlot;
-use crate::messages::{ChatEvent, Source};
+use crate::messages::{ChatEvent, CommandTable, Source};
 
 /// One call's view of the node: the channel it is in, the storage, the clock. Made per call by the module actor.
 #[derive(Clone, Debug)]

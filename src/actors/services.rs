@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use domain::{CorrelationId, Level};
+use serde_json::Map;
 use storage::Db;
+use ulid::Ulid;
 
 use super::modules::Registry;
-use crate::cluster::Directory;
+use crate::cluster::{ChannelSlot, Directory};
 use crate::config::LimitsConfig;
-use crate::messages::Clock;
 use crate::messages::spawner::SharedSpawner;
+use crate::messages::{ChatEvent, Chatter, Clock, EventKind, Source};
 use crate::telemetry::poll_slots::PollSlots;
 
 /// The handles that actors share; made once at the start of the node.
@@ -25,4 +28,31 @@ pub struct Services {
     pub limits: LimitsConfig,
     /// Where the watchdog sees which module is being polled.
     pub poll_slots: Arc<PollSlots>,
+    /// (channel key, module) pairs that stopped the last process: their breakers start open.
+    pub suspects: Vec<(String, String)>,
+}
+
+impl Services {
+    /// Whether this pair stood still when the last process was aborted.
+    pub fn is_suspect(&self, slot: &ChannelSlot, module: &str) -> bool {
+        self.suspects.iter().any(|(key, name)| name == module && *key == slot.key())
+    }
+
+    /// An event that nobody wrote: ours, with the owner's level.
+    pub fn system_event(&self, slot: &ChannelSlot) -> ChatEvent {
+        ChatEvent {
+            channel_id: slot.id,
+            platform: slot.platform,
+            kind: EventKind::ChatMessage,
+            source: Source::Scheduler,
+            message_id: None,
+            user: Chatter { login: "waddlebot".into(), level: Level::Owner, ..Chatter::default() },
+            text: String::new(),
+            sent_at: None,
+            received_at: self.clock.now(),
+            correlation_id: CorrelationId(Ulid::new()),
+            traceparent: None,
+            metadata: Map::new(),
+        }
+    }
 }

@@ -15,7 +15,7 @@ use storage::changes::Change;
 use tokio::sync::watch;
 
 use crate::messages::spawner::SharedSpawner;
-use crate::messages::{ByteBudget, ChannelMsg, Delivery, EventClass, Lane, Offer};
+use crate::messages::{ByteBudget, ChannelMsg, Delivery, EventClass, Lane, Offer, ReplySink};
 
 /// What every part of the node may know of a channel without asking its actor.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct ChannelSlot {
     wants_lines: AtomicBool,
     /// `None` = unknown, which is said as unknown.
     stream: ArcSwapOption<StreamInfo>,
+    /// Where the platform sends what nobody asked for (timers); `None` while no platform serves the channel.
+    outlet: ArcSwapOption<Arc<dyn ReplySink>>,
     /// `None` while the channel is passive: nothing runs for it.
     actor: ArcSwapOption<ActorRef<ChannelMsg>>,
 }
@@ -81,6 +83,15 @@ impl ChannelSlot {
 
     pub fn set_stream(&self, info: StreamInfo) {
         self.stream.store(Some(Arc::new(info)));
+    }
+
+    /// Where replies to no line go; set by the platform that serves the channel.
+    pub fn outlet(&self) -> Option<Arc<dyn ReplySink>> {
+        self.outlet.load().as_ref().map(|outlet| Arc::clone(outlet))
+    }
+
+    pub fn set_outlet(&self, outlet: Option<Arc<dyn ReplySink>>) {
+        self.outlet.store(outlet.map(Arc::new));
     }
 
     /// The running actor; `None` while the channel is passive.
@@ -155,6 +166,7 @@ impl Directory {
             lines: AtomicU64::new(0),
             wants_lines: AtomicBool::new(false),
             stream: ArcSwapOption::empty(),
+            outlet: ArcSwapOption::empty(),
             actor: ArcSwapOption::empty(),
         }
     }

@@ -7,7 +7,7 @@ use domain::{ChannelId, CorrelationId, Level};
 use ractor::RpcReplyPort;
 use serde::{Deserialize, Serialize};
 
-use super::{ChatEvent, Line, Permit, ReplySink};
+use super::{ChatEvent, CommandTable, Line, Permit, ReplySink};
 
 /// A custom command as the gate found it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,16 +35,28 @@ pub struct CommandCall {
     pub received: Instant,
     pub sink: Arc<dyn ReplySink>,
     pub permit: Option<Arc<Permit>>,
+    /// The channel's commands as the gate saw them.
+    pub table: Arc<CommandTable>,
+}
+
+/// An event that the module subscribed to.
+#[derive(Debug)]
+pub struct EventCall {
+    pub ticket: u64,
+    pub event: ChatEvent,
+    pub received: Instant,
+    pub sink: Arc<dyn ReplySink>,
+    pub permit: Option<Arc<Permit>>,
+    pub table: Arc<CommandTable>,
 }
 
 /// The mailbox of a module actor; its channel keeps at most one command in flight.
 #[derive(Debug)]
 pub enum ModuleMsg {
     Command(Box<CommandCall>),
-    /// A subscribed event, with where replies go.
-    Event { event: Box<ChatEvent>, received: Instant, sink: Arc<dyn ReplySink> },
-    /// A batch of lines; lossy.
-    Lines(Vec<Line>),
+    Event(Box<EventCall>),
+    /// A batch of lines; lossy, and not reported.
+    Lines { lines: Vec<Line>, sink: Arc<dyn ReplySink>, table: Arc<CommandTable> },
     /// The module's memory for a hand-over, at most 64 KiB; the actor stops afterwards.
     HandOver(RpcReplyPort<Vec<u8>>),
 }

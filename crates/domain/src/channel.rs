@@ -63,8 +63,9 @@ impl FromStr for ChannelKey {
     type Err = ChannelKeyError;
 
     fn from_str(text: &str) -> Result<Self, ChannelKeyError> {
-        let (platform, name) =
-            text.split_once(':').ok_or_else(|| ChannelKeyError::NoPlatform(text.chars().take(100).collect()))?;
+        let (platform, name) = text
+            .split_once(':')
+            .ok_or_else(|| ChannelKeyError::NoPlatform(text.chars().take(100).collect()))?;
         Self::new(platform.parse()?, name)
     }
 }

@@ -6,9 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// A permission level; each includes the ones before it.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     #[default]
@@ -55,16 +53,14 @@ impl fmt::Display for Level {
 
 /// The text names no level.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown level `{0}`; use everyone, subscriber, regular, vip, moderator, editor or owner"
-)]
+#[error("unknown level `{0}`; use everyone, subscriber, regular, vip, moderator, editor or owner")]
 pub struct UnknownLevel(pub String);
 
 impl FromStr for Level {
     type Err = UnknownLevel;
 
     /// Accepts the names above, the spellings of other bots (`mod`, `sub`, `admin`, `supermod`, `broadcaster`,
-    /// `streamer`, `all`, `member`) and the numbers 100 to 1500 of StreamElements.
+    /// `streamer`, `all`, `member`) and the numbers 100 to 1500 of `StreamElements`.
     fn from_str(text: &str) -> Result<Self, UnknownLevel> {
         match text.to_ascii_lowercase().as_str() {
             "everyone" | "all" | "member" | "viewer" | "100" => Ok(Self::Everyone),

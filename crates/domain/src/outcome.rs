@@ -30,18 +30,37 @@ pub enum Outcome {
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum Refusal {
     /// No command of that name; silent in chat, an error over HTTP.
-    Unknown { command: String },
-    ModuleDisabled { module: String },
-    CommandDisabled { command: String },
-    Level { needed: Level },
-    Cooldown { seconds_left: u32 },
-    RateLimited { seconds_left: u32 },
+    Unknown {
+        command: String,
+    },
+    ModuleDisabled {
+        module: String,
+    },
+    CommandDisabled {
+        command: String,
+    },
+    Level {
+        needed: Level,
+    },
+    Cooldown {
+        seconds_left: u32,
+    },
+    RateLimited {
+        seconds_left: u32,
+    },
     /// The module's breaker is open.
-    Unavailable { module: String, retry_at: Option<DateTime<Utc>> },
+    Unavailable {
+        module: String,
+        retry_at: Option<DateTime<Utc>>,
+    },
     /// Too many commands wait for this module in this channel.
-    Busy { module: String },
+    Busy {
+        module: String,
+    },
     /// The arguments do not fit; `usage` says what to type instead.
-    Usage { usage: String },
+    Usage {
+        usage: String,
+    },
     /// An alias that calls itself, or more than three deep.
     AliasDepth,
     /// The channel's settings could not be loaded in time.

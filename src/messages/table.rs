@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::Level;
 
-use crate::messages::CustomCommand;
+use super::CustomCommand;
 
 /// A command of this channel that is not simply the built-in one.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct TableEntry {
     pub cooldown_secs: u32,
     pub user_cooldown_secs: u32,
     pub enabled: bool,
-    /// `Some` for a custom command, `None` for a built-in whose settings were changed.
+    /// `Some` for a custom command, `None` for a built-in whose settings were changed and for a counter's name.
     pub custom: Option<Arc<CustomCommand>>,
 }
 
@@ -26,7 +26,7 @@ pub struct CommandTable {
     pub commands: HashMap<String, TableEntry>,
     /// Alias name → body.
     pub aliases: HashMap<String, String>,
-    /// Platform user id → regular or editor.
+    /// Platform user id, or `login:<login>`, → regular or editor.
     pub roles: HashMap<String, Level>,
     /// Module → enabled, where somebody switched.
     pub modules: HashMap<String, bool>,

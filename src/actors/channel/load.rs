@@ -1,0 +1,160 @@
+//! Reading what the gate needs. The actor never waits for the storage: it asks, and goes on when the answer comes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::Refusal;
+use storage::{Db, StorageError};
+
+use super::state::{State, Table};
+use crate::messages::channel::LoadedChannel;
+use crate::messages::{ChannelMsg, CommandTable, CustomCommand, TableEntry};
+
+/// How long events wait for the table before they are refused.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl State {
+    /// Starts reading the table unless it is there or on its way.
+    pub fn load_if_absent(&mut self) {
+        if matches!(self.table, Table::Absent) {
+            self.table = Table::Loading { former: None, again: false };
+            self.ask_storage();
+        }
+    }
+
+    /// Something changed: the next command waits for the new table.
+    pub fn reload(&mut self) {
+        self.table = match std::mem::replace(&mut self.table, Table::Absent) {
+            Table::Absent => return,
+            Table::Loading { former, .. } => Table::Loading { former, again: true },
+            Table::Ready(former) => {
+                self.ask_storage();
+                Table::Loading { former: Some(former), again: false }
+            }
+        };
+    }
+
+    fn ask_storage(&self) {
+        let (services, slot, myself) = (Arc::clone(&self.services), Arc::clone(&self.slot), self.myself.clone());
+        let work = async move {
+            let now = services.clock.now();
+            let read = read_channel(&services.db, slot.id, slot.community_id, now);
+            let loaded = match tokio::time::timeout(LOAD_TIMEOUT, read).await {
+                Ok(Ok(loaded)) => Some(Box::new(loaded)),
+                Ok(Err(error)) => {
+                    tracing::error!(channel.key = %slot.key(), %error, "cannot read the channel's commands");
+                    None
+                }
+                Err(_) => {
+                    tracing::error!(channel.key = %slot.key(), "reading the channel's commands took over 2 s");
+                    None
+                }
+            };
+            // A channel that ended meanwhile reads anew when it starts again.
+            drop(myself.cast(ChannelMsg::Loaded(loaded)));
+        };
+        self.services.spawner.detach("load_channel", Box::pin(work));
+    }
+
+    /// The storage answered, or did not.
+    pub fn loaded(&mut self, loaded: Option<Box<LoadedChannel>>) {
+        let (former, again) = match std::mem::replace(&mut self.table, Table::Absent) {
+            Table::Loading { former, again } => (former, again),
+            other => {
+                self.table = other;
+                return;
+            }
+        };
+        if again {
+            self.table = Table::Loading { former, again: false };
+            self.ask_storage();
+            return;
+        }
+        self.table = match (loaded, former) {
+            (Some(loaded), _) => {
+                self.restore_cooldowns(&loaded);
+                Table::Ready(Arc::new(table_of(*loaded)))
+            }
+            // Without the storage nobody can tell who still is an editor: stored roles count as expired.
+            (None, Some(former)) => Table::Ready(Arc::new(without_roles(&former))),
+            (None, None) => Table::Absent,
+        };
+        for delivery in std::mem::take(&mut self.waiting) {
+            if matches!(self.table, Table::Ready(_)) {
+                self.resume(delivery);
+            } else {
+                self.refuse(delivery, None, Refusal::NotLoaded);
+            }
+        }
+        if matches!(self.table, Table::Ready(_)) {
+            self.send_lines();
+        }
+    }
+
+    /// An event that had waited: dedup has seen it already.
+    fn resume(&mut self, delivery: crate::messages::Delivery) {
+        if let Some(id) = &delivery.event.message_id {
+            self.seen.remove(id);
+        }
+        self.intake(delivery);
+    }
+
+    fn restore_cooldowns(&mut self, loaded: &LoadedChannel) {
+        let (wall, now) = (self.services.clock.now(), Instant::now());
+        for (command, user, expires_at) in &loaded.cooldowns {
+            if let Ok(left) = (*expires_at - wall).to_std() {
+                self.gate.cooldowns.restore(command, user, now + left);
+            }
+        }
+    }
+}
+
+async fn read_channel(
+    db: &Db,
+    channel_id: domain::ChannelId,
+    community_id: domain::CommunityId,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<LoadedChannel, StorageError> {
+    Ok(LoadedChannel {
+        commands: storage::commands::for_channel(db, channel_id, community_id).await?,
+        aliases: storage::aliases::of_channel(db, channel_id).await?,
+        roles: storage::roles::of_community(db, community_id).await?,
+        module_states: storage::module_states::of_channel(db, channel_id).await?,
+        cooldowns: storage::cooldowns::load(db, channel_id, now).await?,
+    })
+}
+
+fn table_of(loaded: LoadedChannel) -> CommandTable {
+    let commands = loaded
+        .commands
+        .into_iter()
+        .map(|row| {
+            let custom = row.response.map(|response| Arc::new(CustomCommand { id: row.id, response }));
+            let entry = TableEntry {
+                module: row.module_name,
+                level: row.permission_level,
+                cooldown_secs: row.cooldown_secs,
+                user_cooldown_secs: row.user_cooldown_secs,
+                enabled: row.is_enabled,
+                custom,
+            };
+            (row.command, entry)
+        })
+        .collect();
+    CommandTable {
+        commands,
+        aliases: loaded.aliases.into_iter().map(|row| (row.name, row.body)).collect(),
+        roles: loaded.roles.into_iter().collect(),
+        modules: loaded.module_states.into_iter().collect(),
+    }
+}
+
+fn without_roles(former: &CommandTable) -> CommandTable {
+    CommandTable {
+        commands: former.commands.clone(),
+        aliases: former.aliases.clone(),
+        roles: HashMap::new(),
+        modules: former.modules.clone(),
+    }
+}

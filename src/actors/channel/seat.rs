@@ -1,0 +1,143 @@
+//! One module's place in a channel: its breaker, its actor when one runs, and the calls that wait for it.
+//!
+//! The seat outlives the module actor. At most one call is in flight; the others wait here, in order, so a crash
+//! takes only the call that caused it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use domain::breaker::{Admission, Breaker, BreakerConfig, BreakerState};
+use ractor::ActorRef;
+
+use super::gate::Reservation;
+use super::route::Work;
+use crate::actors::ModuleSpec;
+use crate::messages::{CommandCall, Completion, ModuleMsg, ReplySink};
+
+/// Calls that may wait behind the one in flight; one more is refused as busy.
+pub const WAITING_CALLS_MAX: usize = 32;
+
+/// The call that the module actor works on, with what ends it when the actor cannot.
+#[derive(Debug)]
+pub struct InFlight {
+    pub ticket: u64,
+    pub since: Instant,
+    pub end: CallEndings,
+}
+
+/// Where the end of a call is told, and what a failure gives back.
+#[derive(Debug)]
+pub struct CallEndings {
+    /// The command's name; `None` for an event.
+    pub command: Option<String>,
+    pub user: String,
+    pub reservation: Option<Reservation>,
+    pub sink: std::sync::Arc<dyn ReplySink>,
+    pub in_reply_to: Option<String>,
+    pub received: Instant,
+    pub correlation_id: domain::CorrelationId,
+}
+
+impl CallEndings {
+    pub fn of_command(call: &CommandCall, reservation: Reservation) -> Self {
+        Self {
+            command: Some(call.name.clone()),
+            user: call.event.user.login.clone(),
+            reservation: Some(reservation),
+            sink: std::sync::Arc::clone(&call.sink),
+            in_reply_to: call.event.message_id.clone(),
+            received: call.received,
+            correlation_id: call.event.correlation_id,
+        }
+    }
+
+    /// Tells the sink that no further reply comes. Events were told when they were handed on.
+    pub fn done(&self, module: &'static str, outcome: domain::Outcome) {
+        if self.command.is_some() {
+            self.sink.done(&Completion { outcome, command: self.command.clone(), module: Some(module) });
+        }
+    }
+}
+
+/// The module actor of this seat.
+#[derive(Debug)]
+pub enum Occupant {
+    Nobody,
+    /// Asked for; the answer is `ModuleUp` or `ModuleDown`.
+    Starting,
+    Here(ActorRef<ModuleMsg>),
+    /// Crashed; may be started again from then on.
+    BackingOff { until: Instant },
+}
+
+#[derive(Debug)]
+pub struct Seat {
+    pub spec: ModuleSpec,
+    pub breaker: Breaker,
+    pub occupant: Occupant,
+    /// Counts starts; a late word of an earlier actor is told by it.
+    pub generation: u64,
+    pub in_flight: Option<InFlight>,
+    /// What the actor gets as soon as it runs.
+    pub handed: Option<ModuleMsg>,
+    pub waiting: VecDeque<Work>,
+    pub restarts: u64,
+    pub failures: u64,
+    pub used_at: Instant,
+}
+
+impl Seat {
+    /// An empty seat; `suspect` = this pair stopped the process before, so the breaker starts open.
+    pub fn new(spec: ModuleSpec, suspect: bool, jitter: f64) -> Self {
+        let now = Instant::now();
+        let config = BreakerConfig::module();
+        let breaker = if suspect { Breaker::opened(config, now, jitter) } else { Breaker::new(config) };
+        Self {
+            spec,
+            breaker,
+            occupant: Occupant::Nobody,
+            generation: 0,
+            in_flight: None,
+            handed: None,
+            waiting: VecDeque::new(),
+            restarts: 0,
+            failures: 0,
+            used_at: now,
+        }
+    }
+
+    /// Nothing in flight and nothing waiting.
+    pub fn is_quiet(&self) -> bool {
+        self.in_flight.is_none() && self.waiting.is_empty()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() >= WAITING_CALLS_MAX
+    }
+
+    /// Whether a call has been in flight so long that its end must have been lost.
+    pub fn lost_since(&self, now: Instant, limit: Duration) -> bool {
+        self.in_flight.as_ref().is_some_and(|call| now.saturating_duration_since(call.since) >= limit)
+    }
+
+    /// Asks the breaker for one call.
+    pub fn admit(&mut self, now: Instant) -> Admission {
+        self.breaker.admit(now)
+    }
+
+    /// An operator closes the breaker.
+    pub fn enable(&mut self) {
+        self.breaker.enable();
+        if matches!(self.occupant, Occupant::BackingOff { .. }) {
+            self.occupant = Occupant::Nobody;
+        }
+    }
+
+    /// Seconds until an open breaker lets a probe through.
+    pub fn retry_in(&self, now: Instant) -> Option<Duration> {
+        match self.breaker.state() {
+            BreakerState::Open { until } => Some(until.saturating_duration_since(now)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What a channel actor remembers.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::Outcome;
+use domain::cooldown::SaidOnce;
+use domain::recent_ids::RecentIds;
+use ractor::ActorRef;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::super::{ModuleSpec, Services};
+use super::gate::Gate;
+use super::seat::Seat;
+use crate::cluster::ChannelSlot;
+use crate::messages::{ChannelMsg, CommandTable, Delivery, Line, ReplySink};
+
+/// Events kept for [`ChannelMsg::Describe`].
+const LAST_EVENTS_MAX: usize = 20;
+
+/// Whether the gate may use its table.
+#[derive(Debug)]
+pub enum Table {
+    /// Never read. Commands wait.
+    Absent,
+    /// Being read; holds the former table, if there was one. Commands wait.
+    Loading { former: Option<Arc<CommandTable>>, again: bool },
+    Ready(Arc<CommandTable>),
+}
+
+/// The channel's memory: everything here is gone when the channel is passivated, but for what `flush` writes.
+#[derive(Debug)]
+pub struct State {
+    pub services: Arc<Services>,
+    pub slot: Arc<ChannelSlot>,
+    pub myself: ActorRef<ChannelMsg>,
+    pub table: Table,
+    /// Events that wait for the table.
+    pub waiting: VecDeque<Delivery>,
+    pub seen: RecentIds,
+    pub gate: Gate,
+    pub said: SaidOnce,
+    pub seats: HashMap<&'static str, Seat>,
+    /// Uses of aliases since the last flush.
+    pub alias_uses: HashMap<String, i64>,
+    /// Lines for the modules that asked for all of them, sent once a turn.
+    pub lines: Vec<Line>,
+    pub lines_sink: Option<Arc<dyn ReplySink>>,
+    pub next_ticket: u64,
+    pub used_at: Instant,
+    pub draining: bool,
+    pub last_events: VecDeque<(Instant, String, Outcome)>,
+    pub rng: SmallRng,
+}
+
+impl State {
+    pub fn new(services: Arc<Services>, slot: Arc<ChannelSlot>, myself: ActorRef<ChannelMsg>) -> Self {
+        let seed = u64::try_from(slot.id.0.0 & u128::from(u64::MAX)).unwrap_or_default();
+        Self {
+            gate: Gate::new(&services.limits),
+            services,
+            slot,
+            myself,
+            table: Table::Absent,
+            waiting: VecDeque::new(),
+            seen: RecentIds::for_commands(),
+            said: SaidOnce::default(),
+            seats: HashMap::new(),
+            alias_uses: HashMap::new(),
+            lines: Vec::new(),
+            lines_sink: None,
+            next_ticket: 0,
+            used_at: Instant::now(),
+            draining: false,
+            last_events: VecDeque::new(),
+            rng: SmallRng::seed_from_u64(seed),
+        }
+    }
+
+    /// The place of a module in this channel, made at its first use.
+    pub fn seat(&mut self, spec: &ModuleSpec) -> &mut Seat {
+        let suspect = self.services.is_suspect(&self.slot, spec.name);
+        let jitter = self.rng.random::<f64>();
+        self.seats.entry(spec.name).or_insert_with(|| Seat::new(*spec, suspect, jitter))
+    }
+
+    /// A number in [0, 1) for back-offs.
+    pub fn jitter(&mut self) -> f64 {
+        self.rng.random()
+    }
+
+    /// Remembers how something ended, for people who ask.
+    pub fn note(&mut self, what: String, outcome: Outcome) {
+        if self.last_events.len() == LAST_EVENTS_MAX {
+            self.last_events.pop_back();
+        }
+        self.last_events.push_front((Instant::now(), what, outcome));
+    }
+
+    /// Whether nothing waits or runs, and the channel is drained or has been idle long enough.
+    pub fn may_stop(&self, now: Instant) -> bool {
+        let idle_limit: Duration = self.services.limits.module_idle;
+        let idle = now.saturating_duration_since(self.used_at) >= idle_limit;
+        (self.draining || idle)
+            && self.waiting.is_empty()
+            && self.slot.lane.is_empty()
+            && self.seats.values().all(Seat::is_quiet)
+    }
+
+    /// The periodic look: what was lost is ended, idle modules are let go.
+    pub fn sweep(&mut self) {
+        let now = Instant::now();
+        let lost: Vec<_> = self
+            .seats
+            .values()
+            .filter(|seat| seat.lost_since(now, super::CALL_LOST_AFTER))
+            .map(|seat| seat.spec.name)
+            .collect();
+        for module in lost {
+            tracing::error!(channel.key = %self.slot.key(), module.name = module, "a call never ended; module replaced");
+            self.stop_module(module);
+            let generation = self.seats.get(module).map_or(0, |seat| seat.generation);
+            self.module_down(module, generation, "lost");
+        }
+        let idle_limit = self.services.limits.module_idle;
+        let idle: Vec<_> = self
+            .seats
+            .values()
+            .filter(|seat| seat.is_quiet() && now.saturating_duration_since(seat.used_at) >= idle_limit)
+            .map(|seat| seat.spec.name)
+            .collect();
+        for module in idle {
+            self.stop_module(module);
+        }
+        self.gate.prune(now);
+    }
+}
+

@@ -1,0 +1,276 @@
+//! The module actor: runs one module in one channel.
+//!
+//! Receives: [`ModuleMsg`]; its channel keeps at most one call in flight. Sends: replies to the event's sink, one
+//! [`CallReport`] a call to the channel. Owns: the module's memory.
+//! Dies: by a panic, a fatal error, when its channel lets it go. Time limit and panic fence are here.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use rand::RngExt;
+
+use super::{Context, Module, ModuleError, ModuleSpec, Permission, Services};
+use crate::cluster::ChannelSlot;
+use crate::messages::{
+    CallEnd, CallReport, ChannelMsg, ChatEvent, CommandCall, CommandTable, ModuleMsg, ModuleRequest,
+    OutboundReply, Permit, Reply, ReplySink, ReplyTarget,
+};
+use crate::telemetry::metric_names::SERVICE;
+use crate::telemetry::poll_slots::{PollSlot, Watched};
+
+/// Attempts at a retryable failure, the first included.
+const ATTEMPTS_MAX: u32 = 3;
+/// All attempts of one call together.
+const CALL_TIMEOUT: Duration = Duration::from_secs(6);
+/// A hand-over is cut here.
+const HANDOVER_BYTES_MAX: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub struct ModuleActor {
+    pub services: Arc<Services>,
+    pub slot: Arc<ChannelSlot>,
+    pub spec: ModuleSpec,
+    pub request: ModuleRequest,
+}
+
+/// The module and the slot in which the watchdog sees its polls.
+pub struct Running {
+    module: Box<dyn Module>,
+    polls: Arc<PollSlot>,
+}
+
+/// Where the replies of a call go.
+struct Origin<'a> {
+    event: &'a ChatEvent,
+    received: Instant,
+    sink: &'a Arc<dyn ReplySink>,
+    permit: Option<Arc<Permit>>,
+}
+
+impl Actor for ModuleActor {
+    type Msg = ModuleMsg;
+    type State = Running;
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<ModuleMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
+        let polls = self.services.poll_slots.register(self.slot.key(), self.spec.name);
+        let up = ChannelMsg::ModuleUp { module: self.spec.name, generation: self.request.generation, actor: myself };
+        self.request.channel.cast(up)?;
+        Ok(Running { module: (self.spec.new)(), polls })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ModuleMsg>,
+        message: ModuleMsg,
+        running: &mut Running,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ModuleMsg::Command(call) => self.command(running, &call).await,
+            ModuleMsg::Event(call) => {
+                let origin = Origin {
+                    event: &call.event,
+                    received: call.received,
+                    sink: &call.sink,
+                    permit: call.permit.clone(),
+                };
+                let ctx = self.context(&call.event, &call.table, call.received);
+                let Running { module, polls } = running;
+                let future = module.on_event(&ctx, &call.event);
+                let ended = self.fenced(polls, future).await;
+                self.end(call.ticket, ended, &origin, Instant::now())
+            }
+            ModuleMsg::Lines { lines, sink, table } => self.lines(running, &lines, &sink, &table).await,
+            ModuleMsg::HandOver(reply) => {
+                let mut memory = running.module.handover();
+                memory.truncate(HANDOVER_BYTES_MAX);
+                drop(reply.send(memory));
+                myself.stop(None);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Returned(Result<Vec<Reply>, ModuleError>),
+    TimedOut,
+    Panicked(String),
+}
+
+impl ModuleActor {
+    async fn command(&self, running: &mut Running, call: &CommandCall) -> Result<(), ActorProcessingErr> {
+        let origin = Origin {
+            event: &call.event,
+            received: call.received,
+            sink: &call.sink,
+            permit: call.permit.clone(),
+        };
+        let started = Instant::now();
+        let mut ctx = self.context(&call.event, &call.table, call.received);
+        ctx.level = call.level;
+        let mut attempts = 1;
+        let ended = loop {
+            let Running { module, polls } = running;
+            let attempt = self.fenced(polls, module.on_command(&ctx, call)).await;
+            let retry = matches!(attempt, Attempt::Returned(Err(ModuleError::Retry(_))));
+            let pause = Duration::from_secs(attempts.into()).mul_f64(ctx.rng().random_range(0.8..1.2));
+            if !retry || attempts == ATTEMPTS_MAX || started.elapsed() + pause > CALL_TIMEOUT {
+                break attempt;
+            }
+            attempts += 1;
+            tokio::time::sleep(pause).await;
+        };
+        let label = if call.custom.is_some() { "custom" } else { self.command_label(&call.name) };
+        metrics::histogram!("waddlebot_command_duration_seconds", "service" => SERVICE, "command" => label,
+            "platform" => self.slot.platform.as_str())
+        .record(started.elapsed());
+        match ended {
+            Attempt::Returned(Err(ModuleError::Retry(reason) | ModuleError::Failed(reason))) => {
+                tracing::warn!(channel.key = %self.slot.key(), module.name = self.spec.name, attempts, reason,
+                    correlation.id = %call.event.correlation_id, "a command failed");
+                self.count("failed");
+                self.reply(&origin, Reply::text(format!("!{} failed: {reason}", call.name)));
+                self.report(call.ticket, &call.event, CallEnd::Failed { attempts });
+                Ok(())
+            }
+            other => self.end(call.ticket, other, &origin, started),
+        }
+    }
+
+    /// A name that does not grow with what people type.
+    fn command_label(&self, name: &str) -> &'static str {
+        self.services.registry.command(name).map_or("custom", |(_, command)| command.name)
+    }
+
+    async fn lines(
+        &self,
+        running: &mut Running,
+        lines: &[crate::messages::Line],
+        sink: &Arc<dyn ReplySink>,
+        table: &Arc<CommandTable>,
+    ) -> Result<(), ActorProcessingErr> {
+        let event = self.services.system_event(&self.slot);
+        let origin = Origin { event: &event, received: Instant::now(), sink, permit: None };
+        let ctx = self.context(&event, table, origin.received);
+        let Running { module, polls } = running;
+        match self.fenced(polls, module.on_lines(&ctx, lines)).await {
+            Attempt::Returned(Ok(replies)) => {
+                replies.into_iter().for_each(|reply| self.reply(&origin, reply));
+                Ok(())
+            }
+            Attempt::Returned(Err(error)) => {
+                tracing::warn!(channel.key = %self.slot.key(), module.name = self.spec.name, %error, "lines failed");
+                Ok(())
+            }
+            Attempt::TimedOut => Err("on_lines took too long".into()),
+            Attempt::Panicked(reason) => Err(reason.into()),
+        }
+    }
+
+    /// One attempt, under the time limit, with panics caught and polls noted for the watchdog.
+    async fn fenced<F>(&self, polls: &PollSlot, future: F) -> Attempt
+    where
+        F: Future<Output = Result<Vec<Reply>, ModuleError>> + Send + Unpin,
+    {
+        let guarded = AssertUnwindSafe(Watched::new(polls, future)).catch_unwind();
+        match tokio::time::timeout(self.services.limits.module_timeout, guarded).await {
+            Ok(Ok(returned)) => Attempt::Returned(returned),
+            Ok(Err(panic)) => Attempt::Panicked(panic_text(panic.as_ref())),
+            Err(_) => Attempt::TimedOut,
+        }
+    }
+
+    /// Sends the replies and reports the end. An error means that the actor dies.
+    fn end(
+        &self,
+        ticket: u64,
+        attempt: Attempt,
+        origin: &Origin<'_>,
+        started: Instant,
+    ) -> Result<(), ActorProcessingErr> {
+        let slow = started.elapsed() > self.services.limits.module_timeout / 2;
+        let (status, end, fate) = match attempt {
+            Attempt::Returned(Ok(replies)) => {
+                let answered = !replies.is_empty();
+                replies.into_iter().for_each(|reply| self.reply(origin, reply));
+                ("success", CallEnd::Succeeded { answered, slow }, Ok(()))
+            }
+            Attempt::Returned(Err(ModuleError::User(text))) => {
+                self.reply(origin, Reply::text(text));
+                ("user_error", CallEnd::Succeeded { answered: true, slow }, Ok(()))
+            }
+            Attempt::Returned(Err(ModuleError::Fatal(reason))) => {
+                ("crashed", CallEnd::Crashed { reason: reason.clone() }, Err(reason.into()))
+            }
+            Attempt::Returned(Err(error)) => {
+                tracing::warn!(channel.key = %self.slot.key(), module.name = self.spec.name, %error, "an event failed");
+                ("failed", CallEnd::Failed { attempts: 1 }, Ok(()))
+            }
+            Attempt::TimedOut => ("timeout", CallEnd::TimedOut, Ok(())),
+            Attempt::Panicked(reason) => {
+                let reason = format!("panicked: {reason}");
+                ("crashed", CallEnd::Crashed { reason: reason.clone() }, Err(reason.into()))
+            }
+        };
+        self.count(status);
+        self.report(ticket, origin.event, end);
+        fate
+    }
+
+    fn context(&self, event: &ChatEvent, table: &Arc<CommandTable>, received: Instant) -> Context {
+        let (services, slot) = (Arc::clone(&self.services), Arc::clone(&self.slot));
+        let mut ctx = Context::new(services, slot, Arc::clone(table), self.spec.name, event);
+        ctx.waited = received.elapsed();
+        ctx
+    }
+
+    /// Hands one reply to where the event came from, if the module may say that.
+    fn reply(&self, origin: &Origin<'_>, reply: Reply) {
+        let may = |permission| self.spec.permissions.contains(&permission);
+        let elsewhere = matches!(reply.target, ReplyTarget::Channel(_));
+        if (reply.action.is_some() && !may(Permission::Moderate)) || (elsewhere && !may(Permission::OtherChannels)) {
+            metrics::counter!("waddlebot_messages_dropped_total", "reason" => "not_permitted").increment(1);
+            tracing::error!(module.name = self.spec.name, "a reply needs a permission that the module's row lacks");
+            return;
+        }
+        origin.sink.deliver(OutboundReply {
+            channel_id: self.slot.id,
+            reply,
+            in_reply_to: origin.event.message_id.clone(),
+            received: origin.received,
+            correlation_id: origin.event.correlation_id,
+            permit: origin.permit.clone(),
+        });
+    }
+
+    fn report(&self, ticket: u64, event: &ChatEvent, end: CallEnd) {
+        let report = CallReport {
+            channel_id: self.slot.id,
+            module: self.spec.name,
+            ticket,
+            generation: self.request.generation,
+            correlation_id: event.correlation_id,
+            end,
+        };
+        if self.request.channel.cast(ChannelMsg::Finished(report)).is_err() {
+            tracing::debug!(channel.key = %self.slot.key(), "the channel ended before its module's call");
+        }
+    }
+
+    fn count(&self, status: &'static str) {
+        metrics::counter!("waddlebot_module_executions_total", "service" => SERVICE, "module_type" => "builtin",
+            "module_name" => self.spec.name, "status" => status)
+        .increment(1);
+    }
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a text".to_owned())
+}

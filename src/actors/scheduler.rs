@@ -1,0 +1,94 @@
+//! Fires what is due. One per node.
+//!
+//! Receives: its own tick. Sends: `TimerDue` events into channels' lanes. Owns: how many lines a channel had when each
+//! of its timers last fired. Dies: never by itself.
+//!
+//! A timer fires when its interval is over, then as soon as enough lines were written, and only while the stream is
+//! live unless said otherwise. The module claims the due time in SQL, so a second event for it changes nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use serde_json::Value;
+use storage::timers::TimerRow;
+
+use super::Services;
+use crate::cluster::ChannelSlot;
+use crate::messages::{ChatEvent, Delivery, EventClass, EventKind, Offer};
+
+const TICK: Duration = Duration::from_millis(500);
+/// Due timers looked at in one tick.
+const DUE_PER_TICK_MAX: i64 = 500;
+/// A fired timer that nobody claimed is fired again after this.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub struct Scheduler {
+    pub services: Arc<Services>,
+}
+
+#[derive(Debug, Default)]
+pub struct State {
+    /// Timer id → the channel's lines when it last fired; a timer that never fired here counts from the start.
+    lines_at_fire: HashMap<String, u64>,
+    /// Timer id → when its event was sent; until the claim moves the due time, or it is sent again.
+    asked: HashMap<String, Instant>,
+}
+
+#[derive(Debug)]
+pub struct Tick;
+
+impl Actor for Scheduler {
+    type Msg = Tick;
+    type State = State;
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<Tick>, (): ()) -> Result<State, ActorProcessingErr> {
+        myself.send_interval(TICK, || Tick);
+        Ok(State::default())
+    }
+
+    async fn handle(&self, _: ActorRef<Tick>, Tick: Tick, state: &mut State) -> Result<(), ActorProcessingErr> {
+        let now = self.services.clock.now();
+        match storage::timers::due(&self.services.db, now, DUE_PER_TICK_MAX).await {
+            Ok(due) => {
+                state.asked.retain(|id, at| at.elapsed() < ASK_AGAIN_AFTER && due.iter().any(|timer| timer.id == *id));
+                due.iter().for_each(|timer| self.fire_if_wanted(state, timer));
+            }
+            Err(error) => tracing::warn!(%error, "cannot read what is due, trying again"),
+        }
+        Ok(())
+    }
+}
+
+impl Scheduler {
+    fn fire_if_wanted(&self, state: &mut State, timer: &TimerRow) {
+        let Some(slot) = self.services.directory.get(timer.channel_id) else { return };
+        let seen = slot.lines().saturating_sub(state.lines_at_fire.get(&timer.id).copied().unwrap_or_default());
+        let live = slot.stream().and_then(|info| info.live);
+        let enough = seen >= u64::try_from(timer.min_lines).unwrap_or_default();
+        if state.asked.contains_key(&timer.id) || !enough || (timer.only_live && live != Some(true)) {
+            return;
+        }
+        let Some(sink) = slot.outlet() else { return };
+        let delivery =
+            Delivery { event: self.event(&slot, timer), received: Instant::now(), sink, permit: None };
+        // A full lane is tried again with the next look at the timer.
+        if let Offer::Queued { .. } = self.services.directory.route(&slot, delivery, EventClass::Control) {
+            state.lines_at_fire.insert(timer.id.clone(), slot.lines());
+            state.asked.insert(timer.id.clone(), Instant::now());
+        }
+    }
+
+    fn event(&self, slot: &ChannelSlot, timer: &TimerRow) -> ChatEvent {
+        let due_at = timer.next_due_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+        let mut event = self.services.system_event(slot);
+        event.kind = EventKind::TimerDue;
+        event.message_id = Some(format!("timer:{}:{due_at}", timer.id));
+        event.metadata.insert("timer_id".to_owned(), Value::String(timer.id.clone()));
+        event.metadata.insert("due_at".to_owned(), Value::String(due_at));
+        event
+    }
+}

@@ -1,0 +1,134 @@
+//! Starts the node, keeps it running, stops it.
+//!
+//! Supervision knows every part; no part knows supervision. [`tree::parts`] is the list that [`Node::start`] walks.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use ractor::{Actor, ActorRef};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::actors::Services;
+use crate::config::Config;
+use crate::messages::{Board, Clock};
+use crate::telemetry::metric_names;
+use parts::Wiring;
+use spawner::NodeSpawner;
+use supervisor::{Supervisor, SupervisorMsg};
+use watchdog::{LastAbort, Pulse, Watchdog};
+
+pub mod boot;
+pub mod data_dir;
+pub mod operator;
+pub mod parts;
+pub mod screen;
+pub mod signals;
+pub mod spawner;
+pub mod stop;
+pub mod supervisor;
+pub mod task_actor;
+pub mod tree;
+pub mod upkeep;
+pub mod watchdog;
+
+/// The runtime's sign of life for the watchdog.
+const PULSE_EVERY: Duration = Duration::from_millis(100);
+
+/// What `run` was asked for beside the configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunOptions {
+    /// Somebody types at the terminal.
+    pub console: bool,
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    pub services: Arc<Services>,
+    pub address: SocketAddr,
+    pub data_dir: PathBuf,
+    root: ActorRef<SupervisorMsg>,
+    /// Ends when the node gives itself up.
+    pub ended: JoinHandle<()>,
+    spawner: Arc<NodeSpawner>,
+    stop_reading: CancellationToken,
+    stop_hub: CancellationToken,
+    /// Held as long as the node uses its data folder.
+    _lock: data_dir::Lock,
+}
+
+impl Node {
+    /// Starts everything, top to bottom. Ports open only after all settings, keys and the storage were found good.
+    ///
+    /// # Errors
+    /// A sentence that says what to change; what was started is stopped with the process.
+    pub async fn start(config: Config, options: RunOptions) -> anyhow::Result<Self> {
+        let config = Arc::new(config);
+        let lock = data_dir::Lock::take(&config.node.data_dir)?;
+        let keys = data_dir::Keys::read_or_create(&config)?;
+        let metrics = metric_names::install()?;
+        let db = boot::open_storage(&config).await?;
+
+        let spawner = Arc::new(NodeSpawner::default());
+        let directory = boot::directory(&config, Arc::clone(&spawner));
+        let last_abort = LastAbort::take(&config.node.data_dir);
+        let services = Arc::new(boot::services(&config, db, directory, Arc::clone(&spawner), last_abort));
+        spawner.serve(Arc::clone(&services));
+        boot::seed_commands(&config, &services).await?;
+        boot::load_channels(&config, &services, options.console).await?;
+
+        let listener = TcpListener::bind(config.hub.listen).await.with_context(|| {
+            format!("hub.listen: cannot listen on {}; is another node running? choose another port", config.hub.listen)
+        })?;
+        let address = listener.local_addr()?;
+        let (stop_reading, stop_hub) = (CancellationToken::new(), CancellationToken::new());
+        let wiring = Arc::new(Wiring {
+            vault: keys.vault,
+            service_key: keys.service_key,
+            http: boot::http_client(&config)?,
+            board: Arc::new(Board::default()),
+            listener: listener.into_std()?,
+            console: options.console,
+            stop_reading: stop_reading.clone(),
+            stop_hub: stop_hub.clone(),
+            services: Arc::clone(&services),
+            spawner: Arc::clone(&spawner),
+            metrics,
+            config: Arc::clone(&config),
+        });
+        let parts = tree::parts().iter().map(|part| parts::child(*part, &wiring)).collect();
+        let (root, ended) = Actor::spawn(None, Supervisor { name: "node" }, parts).await?;
+        Self::watch(&config, &services, &spawner)?;
+        let data_dir = config.node.data_dir.clone();
+        Ok(Self { services, address, data_dir, root, ended, spawner, stop_reading, stop_hub, _lock: lock })
+    }
+
+    fn watch(config: &Config, services: &Services, spawner: &NodeSpawner) -> anyhow::Result<()> {
+        let pulse = Arc::new(Pulse::default());
+        let watchdog = Watchdog {
+            polls: Arc::clone(&services.poll_slots),
+            pulse: Arc::clone(&pulse),
+            abort_after: config.node.watchdog,
+            data_dir: config.node.data_dir.clone(),
+        };
+        watchdog.start().context("no thread for the watchdog")?;
+        spawner.tasks.spawn(async move {
+            let mut interval = tokio::time::interval(PULSE_EVERY);
+            loop {
+                interval.tick().await;
+                pulse.beat();
+            }
+        });
+        Ok(())
+    }
+
+    /// The wall clock of the node.
+    pub fn clock(&self) -> &Clock {
+        &self.services.clock
+    }
+}

@@ -1,0 +1,188 @@
+//! How each part of the tree is made.
+
+use std::fmt;
+use std::sync::Arc;
+
+use domain::restart::RestartPolicy;
+use futures_util::future::BoxFuture;
+use metrics_exporter_prometheus::PrometheusHandle;
+use ractor::{Actor, ActorCell, SpawnErr};
+use secrecy::SecretString;
+use storage::Vault;
+use tokio_util::sync::CancellationToken;
+
+use super::operator::NodeOperator;
+use super::spawner::NodeSpawner;
+use super::supervisor::{Child, ChildId, Restart, Supervisor};
+use super::task_actor::TaskActor;
+use super::tree::Part;
+use super::upkeep::Upkeep;
+use crate::actors::Services;
+use crate::actors::scheduler::Scheduler;
+use crate::config::Config;
+use crate::hub::{self, HubDeps};
+use crate::messages::Board;
+use crate::platforms::{PLATFORMS, PlatformDeps, PlatformSpec};
+
+/// Everything that parts are made from.
+pub struct Wiring {
+    pub config: Arc<Config>,
+    pub services: Arc<Services>,
+    pub spawner: Arc<NodeSpawner>,
+    pub board: Arc<Board>,
+    pub vault: Vault,
+    pub service_key: SecretString,
+    pub http: reqwest::Client,
+    pub metrics: PrometheusHandle,
+    /// Bound once, so that a restart of the hub keeps its port.
+    pub listener: std::net::TcpListener,
+    pub console: bool,
+    pub stop_reading: CancellationToken,
+    pub stop_hub: CancellationToken,
+}
+
+impl fmt::Debug for Wiring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wiring").finish_non_exhaustive()
+    }
+}
+
+type Spawned = BoxFuture<'static, Result<ActorCell, SpawnErr>>;
+
+/// The child that runs `part`.
+pub fn child(part: Part, wiring: &Arc<Wiring>) -> Arc<dyn Child> {
+    Arc::new(PartChild { part, wiring: Arc::clone(wiring) })
+}
+
+#[derive(Debug)]
+struct PartChild {
+    part: Part,
+    wiring: Arc<Wiring>,
+}
+
+impl Child for PartChild {
+    fn id(&self) -> ChildId {
+        ChildId::Part(self.part.name())
+    }
+
+    fn restart(&self) -> Restart {
+        Restart::Permanent(RestartPolicy::node_part())
+    }
+
+    fn spawn(&self, supervisor: ActorCell) -> Spawned {
+        let wiring = Arc::clone(&self.wiring);
+        match self.part {
+            Part::Modules => Box::pin(modules(wiring, supervisor)),
+            Part::Channels => Box::pin(channels(wiring, supervisor)),
+            Part::Upkeep => Box::pin(async move {
+                let upkeep = Upkeep { services: Arc::clone(&wiring.services) };
+                Ok(Actor::spawn_linked(None, upkeep, (), supervisor).await?.0.get_cell())
+            }),
+            Part::Scheduler => Box::pin(async move {
+                let scheduler = Scheduler { services: Arc::clone(&wiring.services) };
+                Ok(Actor::spawn_linked(None, scheduler, (), supervisor).await?.0.get_cell())
+            }),
+            Part::Platforms => Box::pin(platforms(wiring, supervisor)),
+            Part::Hub => Box::pin(hub(wiring, supervisor)),
+        }
+    }
+}
+
+async fn modules(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
+    let (actor, _) = Actor::spawn_linked(None, Supervisor { name: "modules" }, Vec::new(), supervisor).await?;
+    wiring.spawner.modules.store(Some(Arc::new(actor.clone())));
+    Ok(actor.get_cell())
+}
+
+/// After a restart the channels' actors are gone with their former supervisor: filled lanes are woken again.
+async fn channels(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
+    let (actor, _) = Actor::spawn_linked(None, Supervisor { name: "channels" }, Vec::new(), supervisor).await?;
+    wiring.spawner.channels.store(Some(Arc::new(actor.clone())));
+    let directory = &wiring.services.directory;
+    for slot in directory.all() {
+        slot.set_actor(None);
+        if !slot.lane.is_empty() {
+            directory.wake(&slot);
+        }
+    }
+    Ok(actor.get_cell())
+}
+
+async fn platforms(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
+    let services = &wiring.services;
+    let deps = PlatformDeps {
+        config: Arc::clone(&wiring.config),
+        directory: Arc::clone(&services.directory),
+        db: services.db.clone(),
+        vault: wiring.vault.clone(),
+        clock: services.clock.clone(),
+        board: Arc::clone(&wiring.board),
+        http: wiring.http.clone(),
+        tasks: wiring.spawner.tasks.clone(),
+        stop_reading: wiring.stop_reading.clone(),
+        console: wiring.console,
+    };
+    let wanted = PLATFORMS.iter().filter(|spec| (spec.wanted)(&deps));
+    let children: Vec<Arc<dyn Child>> = wanted
+        .map(|spec| Arc::new(PlatformChild { spec: *spec, deps: deps.clone() }) as Arc<dyn Child>)
+        .collect();
+    let (actor, _) = Actor::spawn_linked(None, Supervisor { name: "platforms" }, children, supervisor).await?;
+    wiring.spawner.platforms.store(Some(Arc::new(actor.clone())));
+    Ok(actor.get_cell())
+}
+
+async fn hub(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
+    let tasks = wiring.spawner.tasks.clone();
+    let run = Arc::new(move |stop: CancellationToken| -> BoxFuture<'static, Result<(), String>> {
+        let wiring = Arc::clone(&wiring);
+        Box::pin(async move {
+            let listener = wiring.listener.try_clone().and_then(tokio::net::TcpListener::from_std);
+            let listener = listener.map_err(|error| format!("the listener is gone: {error}"))?;
+            hub::serve(hub_deps(&wiring, stop), listener).await.map_err(|error| error.to_string())
+        })
+    });
+    let actor = TaskActor { name: "hub", run, tasks };
+    Ok(Actor::spawn_linked(None, actor, (), supervisor).await?.0.get_cell())
+}
+
+fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
+    let services = &wiring.services;
+    HubDeps {
+        config: Arc::clone(&wiring.config),
+        db: services.db.clone(),
+        directory: Arc::clone(&services.directory),
+        clock: services.clock.clone(),
+        board: Arc::clone(&wiring.board),
+        metrics: wiring.metrics.clone(),
+        service_key: wiring.service_key.clone(),
+        modules: Arc::new(super::boot::module_infos(&services.registry)),
+        operator: Arc::new(NodeOperator { spawner: Arc::clone(&wiring.spawner) }),
+        node: hub::NodeInfo {
+            id: services.node_id.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: services.started_at,
+        },
+        stop,
+    }
+}
+
+/// A platform under supervision: restarted for ever.
+#[derive(Debug)]
+struct PlatformChild {
+    spec: PlatformSpec,
+    deps: PlatformDeps,
+}
+
+impl Child for PlatformChild {
+    fn id(&self) -> ChildId {
+        ChildId::Part(self.spec.name)
+    }
+
+    fn restart(&self) -> Restart {
+        Restart::Permanent(RestartPolicy::platform())
+    }
+
+    fn spawn(&self, supervisor: ActorCell) -> Spawned {
+        (self.spec.spawn)(self.deps.clone(), supervisor)
+    }
+}

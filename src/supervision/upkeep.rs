@@ -1,0 +1,94 @@
+//! The node's housekeeping: lets idle actors go, samples queues, prunes what is no longer needed.
+//!
+//! Receives: its own ticks. Sends: `Sweep` to running channels. Owns: nothing. Dies: never by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::actors::Services;
+use crate::messages::ChannelMsg;
+use crate::telemetry::metric_names::SERVICE;
+
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// Op ids are kept longer than any source redelivers.
+const OPS_KEPT: TimeDelta = TimeDelta::hours(48);
+/// Rows removed by one prune, so that it never holds the writer for long.
+const PRUNED_MAX: u32 = 1_000;
+
+#[derive(Debug)]
+pub struct Upkeep {
+    pub services: Arc<Services>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum UpkeepMsg {
+    Sample,
+    Sweep,
+    Prune,
+}
+
+impl Actor for Upkeep {
+    type Msg = UpkeepMsg;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<UpkeepMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+        myself.send_interval(SAMPLE_EVERY, || UpkeepMsg::Sample);
+        myself.send_interval(SWEEP_EVERY, || UpkeepMsg::Sweep);
+        myself.send_interval(PRUNE_EVERY, || UpkeepMsg::Prune);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<UpkeepMsg>,
+        message: UpkeepMsg,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            UpkeepMsg::Sample => self.sample(),
+            UpkeepMsg::Sweep => self.sweep(),
+            UpkeepMsg::Prune => self.prune().await,
+        }
+        Ok(())
+    }
+}
+
+impl Upkeep {
+    fn sample(&self) {
+        let slots = self.services.directory.all();
+        let active = slots.iter().filter(|slot| slot.actor().is_some()).count();
+        metrics::gauge!("waddlebot_channels_owned").set(slots.len() as f64);
+        metrics::gauge!("waddlebot_active_channels", "service" => SERVICE, "platform" => "all").set(active as f64);
+        let depth = metrics::histogram!("waddlebot_mailbox_depth");
+        slots.iter().map(|slot| slot.lane.in_flight()).for_each(|n| depth.record(n as f64));
+        for pool in self.services.db.pool_gauges() {
+            metrics::gauge!("waddlebot_db_connections", "service" => SERVICE, "pool" => pool.pool, "state" => "idle")
+                .set(f64::from(pool.idle));
+            metrics::gauge!("waddlebot_db_connections", "service" => SERVICE, "pool" => pool.pool, "state" => "open")
+                .set(f64::from(pool.open));
+        }
+    }
+
+    fn sweep(&self) {
+        for slot in self.services.directory.all() {
+            if let Some(actor) = slot.actor() {
+                // A channel that is just ending needs no sweep.
+                drop(actor.cast(ChannelMsg::Sweep));
+            }
+        }
+    }
+
+    async fn prune(&self) {
+        let before = self.services.clock.now() - OPS_KEPT;
+        match storage::prune_ops(&self.services.db, before, PRUNED_MAX).await {
+            Ok(pruned) => tracing::debug!(pruned, "old op ids removed"),
+            Err(error) => tracing::warn!(%error, "cannot remove old op ids, trying again in ten minutes"),
+        }
+    }
+}

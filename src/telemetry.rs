@@ -1,0 +1,5 @@
+//! Logs, metrics, and what the watchdog looks at.
+
+pub mod logs;
+pub mod metric_names;
+pub mod poll_slots;
