@@ -1,21 +1,23 @@
 //! The names of commands as people type them, and what stands behind a name in a channel.
 
 use std::fmt;
-use std::sync::Arc;
 
-use domain::names::{nearest, valid_command_name};
+use domain::names::{NameError, nearest, valid_command_name};
 
-use super::channel::table::{CommandTable, TableEntry};
 use super::modules::Registry;
 use super::{CommandSpec, ModuleError, ModuleSpec};
-use crate::messages::CustomCommand;
+use crate::messages::{CommandTable, TableEntry};
 
 /// Reads a name: lower case, without its prefix (`!` or `#`).
 ///
 /// # Errors
 /// [`ModuleError::User`] with what a name may hold.
 pub fn parse_name(text: &str) -> Result<String, ModuleError> {
-    valid_command_name(text).map_err(mistake)
+    let name = valid_command_name(text).map_err(mistake)?;
+    if name.len() > storage::commands::NAME_BYTES_MAX {
+        return Err(mistake(NameError::TooLong));
+    }
+    Ok(name)
 }
 
 /// A mistake of the user, said as a sentence.
@@ -34,31 +36,33 @@ pub fn no_such_command(name: &str, registry: &Registry, table: &CommandTable) ->
     )
 }
 
-/// What a name means in a channel. Aliases come first, then built-in commands, as in the gate.
+/// What a name means in a channel, in the order of the gate: a custom command, a built-in one, an alias.
 #[derive(Debug)]
 pub enum Standing<'t> {
-    /// The alias's body.
-    Alias(&'t str),
+    Custom(&'t TableEntry),
     /// A built-in command, with what the channel changed of it, if anything.
     BuiltIn(&'t ModuleSpec, &'t CommandSpec, Option<&'t TableEntry>),
-    Custom(&'t TableEntry, &'t Arc<CustomCommand>),
     /// A command that a module added for this channel, such as a counter.
     Added(&'t TableEntry),
+    /// The alias's body.
+    Alias(&'t str),
     Nothing,
 }
 
 impl<'t> Standing<'t> {
     /// Looks `name` (lower case, without prefix) up.
     pub fn of(name: &str, registry: &'t Registry, table: &'t CommandTable) -> Self {
-        if let Some(body) = table.aliases.get(name) {
-            return Self::Alias(body);
+        let own = table.commands.get(name);
+        if let Some(entry) = own.filter(|entry| entry.custom.is_some()) {
+            return Self::Custom(entry);
         }
         if let Some((module, command)) = registry.command(name) {
             return Self::BuiltIn(module, command, table.commands.get(command.name));
         }
-        match table.commands.get(name) {
-            Some(entry) => entry.custom.as_ref().map_or(Self::Added(entry), |custom| Self::Custom(entry, custom)),
-            None => Self::Nothing,
+        match (own, table.aliases.get(name)) {
+            (Some(entry), _) => Self::Added(entry),
+            (None, Some(body)) => Self::Alias(body),
+            (None, None) => Self::Nothing,
         }
     }
 }

@@ -5,10 +5,44 @@ use std::sync::Arc;
 
 use super::{CommandSpec, ModuleSpec};
 
+pub mod alias;
+pub mod commands;
+pub mod counters;
+#[cfg(feature = "test-support")]
+pub mod faults;
+pub mod help;
 pub mod ping;
+pub mod roles;
+#[cfg(test)]
+pub mod testing;
+pub mod timers;
+pub mod uptime;
 
 /// Every module of this build.
-pub const MODULES: &[ModuleSpec] = &[ping::SPEC];
+pub const MODULES: &[ModuleSpec] = &[
+    alias::SPEC,
+    commands::SPEC,
+    counters::SPEC,
+    help::SPEC,
+    ping::SPEC,
+    roles::SPEC,
+    timers::SPEC,
+    uptime::SPEC,
+    #[cfg(feature = "test-support")]
+    faults::PANIC,
+    #[cfg(feature = "test-support")]
+    faults::SLEEP60,
+    #[cfg(feature = "test-support")]
+    faults::ERROR,
+    #[cfg(feature = "test-support")]
+    faults::RETRY,
+    #[cfg(feature = "test-support")]
+    faults::SPINNER,
+    #[cfg(feature = "test-support")]
+    faults::FATAL,
+    #[cfg(feature = "test-support")]
+    faults::LINES,
+];
 
 /// The rows, indexed by module and by command name.
 #[derive(Clone, Debug)]

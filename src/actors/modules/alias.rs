@@ -14,6 +14,8 @@ use crate::actors::listing::cut_to_fit;
 use crate::actors::{CommandSpec, Context, Module, ModuleError, ModuleSpec, audit};
 use crate::messages::{CommandCall, Reply};
 
+/// Most aliases of a channel.
+const ALIASES_MAX: usize = 500;
 const STEP: u16 = 1;
 const USAGE: &str = "Type !alias add <name> <command>, !alias remove <name> or !alias list.";
 
@@ -62,7 +64,7 @@ async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, Mo
     let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
         async move {
             let known: HashMap<String, String> =
-                aliases::of_channel(&mut *tx, channel_id).await?.into_iter().map(|row| (row.name, row.body)).collect();
+                aliases::list(&mut *tx, channel_id).await?.into_iter().map(|row| (row.name, row.body)).collect();
             if known.contains_key(&name) {
                 return Ok(Effect::new(format!("!{name} is an alias already; remove it first.")));
             }
@@ -70,7 +72,9 @@ async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, Mo
             if let Err(error) = check_no_loop(&name, &body, |other| known.get(other).cloned()) {
                 return Ok(Effect::new(format!("{error}.")));
             }
-            aliases::insert(tx, channel_id, &name, &body, now).await?;
+            if known.len() >= ALIASES_MAX || aliases::add(tx, channel_id, &name, &body, now).await?.is_none() {
+                return Ok(Effect::new(format!("A channel has at most {ALIASES_MAX} aliases; remove one first.")));
+            }
             let change = Change::new(ChangeScope::Channel(channel_id), ChangeKind::Aliases);
             Ok(Effect::new(format!("!{name} is now short for !{body}")).audited(entry).changed(change))
         }

@@ -50,7 +50,7 @@ fn explain(ctx: &Context, name: &str) -> String {
                 conditions(level, cooldown_secs, is_off)
             )
         }
-        Standing::Custom(entry, _) => {
+        Standing::Custom(entry) => {
             format!("!{name} is a custom command. {}", conditions(entry.level, entry.cooldown_secs, !entry.enabled))
         }
         Standing::Added(entry) => format!(
