@@ -1,29 +1,51 @@
-//! What an operator may ask of supervision over the API.
+//! What an operator may ask of the node over the API.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use domain::ChannelId;
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use super::spawner::NodeSpawner;
 use super::supervisor::{ChildId, SupervisorMsg};
-use crate::messages::Operator;
+use crate::cluster::Directory;
+use crate::messages::{ChannelMsg, Operator};
 
 /// An answer that takes longer is given up.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 
-#[derive(Debug)]
 pub struct NodeOperator {
     pub spawner: Arc<NodeSpawner>,
+    pub directory: Arc<Directory>,
+    /// Cancelled to begin a soft stop.
+    pub drain: CancellationToken,
 }
 
-#[async_trait]
+impl fmt::Debug for NodeOperator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeOperator").finish_non_exhaustive()
+    }
+}
+
 impl Operator for NodeOperator {
-    /// Starts a parked channel at once. `false` when it was not parked.
-    async fn restart_channel(&self, channel_id: ChannelId) -> bool {
-        let Some(channels) = self.spawner.channels.load_full() else { return false };
-        let ask = |reply| SupervisorMsg::Unpark(ChildId::Channel(channel_id), reply);
-        ractor::call_t!(channels, ask, ASK_TIMEOUT.as_millis() as u64).unwrap_or(false)
+    fn restart_channel(&self, channel_id: ChannelId) -> BoxFuture<'static, Result<(), String>> {
+        let (channels, slot) = (self.spawner.channels.load_full(), self.directory.get(channel_id));
+        Box::pin(async move {
+            let channels = channels.ok_or("the channels' supervisor is being restarted; try again")?;
+            let slot = slot.ok_or("that channel is not here any more")?;
+            if let Some(actor) = slot.actor() {
+                // It works off what it has; the next event starts it anew.
+                drop(actor.cast(ChannelMsg::Drain));
+                return Ok(());
+            }
+            let unpark = |reply| SupervisorMsg::Unpark(ChildId::Channel(channel_id), reply);
+            channels.call(unpark, Some(ASK_TIMEOUT)).await.map(drop).map_err(|error| error.to_string())
+        })
+    }
+
+    fn drain(&self) {
+        self.drain.cancel();
     }
 }

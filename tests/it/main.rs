@@ -1,1 +1,3 @@
 //! x
+
+mod fake_twitch;

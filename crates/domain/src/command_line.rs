@@ -15,7 +15,7 @@ pub struct CommandLine<'a> {
 }
 
 impl<'a> CommandLine<'a> {
-    /// Reads a line. `None` when it is no command: no prefix, or a name that cannot be one (`!!`, `#1st` is one).
+    /// Reads a line. `None` when it is no command: no prefix at its beginning, or a name that cannot be one (`!!`).
     pub fn parse(text: &'a str) -> Option<Self> {
         let line = text.strip_prefix(['!', '#'])?.trim_end_matches(is_trailing_junk);
         let name_end = line.find(char::is_whitespace).unwrap_or(line.len());

@@ -1,0 +1,154 @@
+//! Ids seen lately, so that a message that comes twice acts once.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::{Duration, Instant};
+
+/// Ids that a channel remembers.
+pub const IDS_MAX: usize = 1_024;
+
+/// How long a channel remembers an id.
+pub const IDS_TTL: Duration = Duration::from_mins(10);
+
+/// The last ids, each as a hash of 128 bits; nothing is allocated while it is empty.
+///
+/// Looking one up walks all hashes: 16 KiB at the default capacity, which costs less memory and little more time
+/// than a table, as only commands are looked up.
+#[derive(Clone, Debug)]
+pub struct RecentIds {
+    capacity: usize,
+    ttl: Duration,
+    /// What `seen_secs` counts from. `None` until the first id.
+    began_at: Option<Instant>,
+    /// Oldest first; `seen_secs` has the same order and length.
+    hashes: VecDeque<u128>,
+    seen_secs: VecDeque<u32>,
+}
+
+impl RecentIds {
+    /// A memory for `capacity` ids (at least one), each kept for `ttl` and up to a second longer.
+    pub fn new(capacity: usize, ttl: Duration) -> Self {
+        Self {
+            capacity: capacity.max(1),
+            ttl,
+            began_at: None,
+            hashes: VecDeque::new(),
+            seen_secs: VecDeque::new(),
+        }
+    }
+
+    /// Remembers an id. True = it is new; one that is known keeps its first time.
+    pub fn insert(&mut self, id: &str, now: Instant) -> bool {
+        let began_at = *self.began_at.get_or_insert(now);
+        let now_secs = u32::try_from(now.saturating_duration_since(began_at).as_secs()).unwrap_or(u32::MAX);
+        self.expire(now_secs);
+        let hash = hash_of(id);
+        if self.hashes.contains(&hash) {
+            return false;
+        }
+        if self.hashes.len() >= self.capacity {
+            self.hashes.pop_front();
+            self.seen_secs.pop_front();
+        }
+        self.hashes.push_back(hash);
+        self.seen_secs.push_back(now_secs);
+        true
+    }
+
+    /// Forgets an id, so that it may come again.
+    pub fn remove(&mut self, id: &str) {
+        let hash = hash_of(id);
+        if let Some(place) = self.hashes.iter().position(|known| *known == hash) {
+            self.hashes.remove(place);
+            self.seen_secs.remove(place);
+        }
+    }
+
+    /// How many are remembered, run out or not.
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    fn expire(&mut self, now_secs: u32) {
+        let is_old = |seen: &u32| u64::from(now_secs.saturating_sub(*seen)) > self.ttl.as_secs();
+        while self.seen_secs.front().is_some_and(is_old) {
+            self.seen_secs.pop_front();
+            self.hashes.pop_front();
+        }
+    }
+}
+
+impl Default for RecentIds {
+    fn default() -> Self {
+        Self::new(IDS_MAX, IDS_TTL)
+    }
+}
+
+/// Two runs of std's hasher with different beginnings; meant for one process, not for the wire or a table.
+fn hash_of(id: &str) -> u128 {
+    let half = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        salt.hash(&mut hasher);
+        id.hash(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    half(1) << 64 | half(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_new_once() {
+        let now = Instant::now();
+        let mut ids = RecentIds::default();
+        assert!(ids.insert("a", now));
+        assert!(!ids.insert("a", now + Duration::from_mins(10)));
+        assert!(ids.insert("b", now));
+    }
+
+    #[test]
+    fn an_id_runs_out_after_its_time() {
+        let now = Instant::now();
+        let mut ids = RecentIds::default();
+        ids.insert("a", now);
+        ids.insert("b", now + Duration::from_mins(9));
+        assert!(ids.insert("a", now + Duration::from_secs(601)));
+        assert!(!ids.insert("b", now + Duration::from_secs(601)));
+    }
+
+    #[test]
+    fn a_full_memory_forgets_the_oldest() {
+        let now = Instant::now();
+        let mut ids = RecentIds::new(2, IDS_TTL);
+        for id in ["a", "b", "c"] {
+            assert!(ids.insert(id, now));
+        }
+        assert_eq!(ids.len(), 2);
+        assert!(!ids.insert("b", now));
+        assert!(ids.insert("a", now));
+    }
+
+    #[test]
+    fn a_removed_id_may_come_again() {
+        let now = Instant::now();
+        let mut ids = RecentIds::default();
+        ids.insert("a", now);
+        ids.insert("b", now + Duration::from_secs(5));
+        ids.remove("a");
+        ids.remove("never seen");
+        assert!(ids.insert("a", now));
+        assert!(!ids.insert("b", now));
+    }
+
+    #[test]
+    fn an_empty_memory_allocates_nothing() {
+        let ids = RecentIds::default();
+        assert_eq!((ids.hashes.capacity(), ids.seen_secs.capacity()), (0, 0));
+    }
+}

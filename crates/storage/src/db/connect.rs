@@ -1,0 +1,152 @@
+//! Opens the pools of either database.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Executor, PgPool, SqliteConnection, SqlitePool};
+
+use super::{Pools, StorageOptions};
+use crate::StorageError;
+use crate::rows::Place;
+
+/// Longest wait for a free connection; the caller turns a longer one into "try again".
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Longest wait of SQLite for another process that holds the file (migrations from the command line).
+const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Attempts to open a SQLite file that another process is opening at the same moment.
+const OPEN_ATTEMPTS_MAX: u32 = 5;
+
+pub(super) async fn connect(options: &StorageOptions) -> Result<(Pools, Place), StorageError> {
+    let url = options.url.expose_secret();
+    if options.max_connections == 0 {
+        return Err(StorageError::invalid("storage.max_connections must be at least 1"));
+    }
+    if let Some(path) = sqlite_path(url) {
+        return open_sqlite(&path?, options).await;
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return open_postgres(url, options);
+    }
+    Err(StorageError::invalid("storage.url must begin with sqlite:// or postgres://"))
+}
+
+/// The file that the address names. `None` when it is no SQLite address.
+fn sqlite_path(url: &str) -> Option<Result<PathBuf, StorageError>> {
+    let rest = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))?;
+    let wrong = rest.is_empty() || rest.contains([':', '?']) || rest.ends_with('/');
+    Some(if wrong {
+        Err(StorageError::invalid("storage.url must name a file, for example sqlite://data/waddlebot.db"))
+    } else {
+        Ok(PathBuf::from(rest))
+    })
+}
+
+async fn open_sqlite(path: &Path, options: &StorageOptions) -> Result<(Pools, Place), StorageError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let place: Place = folder.display().to_string().into();
+    tokio::fs::create_dir_all(&folder).await.map_err(|error| folder_error(&error, &place))?;
+    let lite = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
+    let writer = open_writer(&lite, &place).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(lite.pragma("query_only", "ON"));
+    Ok((Pools::Lite { writer, readers }, place))
+}
+
+async fn open_writer(lite: &SqliteConnectOptions, place: &Place) -> Result<SqlitePool, StorageError> {
+    let mut attempt = 1;
+    loop {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_release(|conn, _| Box::pin(is_clean(conn)))
+            .connect_with(lite.clone())
+            .await;
+        match pool.map_err(|error| StorageError::sort(&error, place)) {
+            Err(StorageError::Busy) if attempt < OPEN_ATTEMPTS_MAX => attempt += 1,
+            other => return other,
+        }
+    }
+}
+
+/// Whether the connection may be used again. After a full disk SQLite may end a transaction by itself; the driver
+/// then still counts one as open and would refuse every later one, so that connection is closed instead.
+async fn is_clean(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    conn.ping().await?;
+    Ok(!conn.is_in_transaction())
+}
+
+fn folder_error(error: &std::io::Error, place: &Place) -> StorageError {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            StorageError::ReadOnly { place: Place::clone(place) }
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            StorageError::Full { place: Place::clone(place) }
+        }
+        _ => StorageError::invalid(format!("the folder {place} cannot be made: {error}")),
+    }
+}
+
+fn open_postgres(url: &str, options: &StorageOptions) -> Result<(Pools, Place), StorageError> {
+    // The driver's own message may repeat the address with its password, so it is not passed on.
+    let pg = PgConnectOptions::from_str(url)
+        .map_err(|_| StorageError::invalid("storage.url is not a PostgreSQL address"))?
+        .application_name("waddlebot")
+        .disable_statement_logging();
+    let place: Place =
+        format!("PostgreSQL at {}/{}", pg.get_host(), pg.get_database().unwrap_or("postgres")).into();
+    let statement_ms = millis(options.statement_timeout);
+    let lock_ms = millis(options.lock_timeout);
+    let pool: PgPool = PgPoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(move |conn, _| {
+            Box::pin(async move {
+                let set = sqlx::query(SET_TIMEOUTS).bind(statement_ms.to_string()).bind(lock_ms.to_string());
+                conn.execute(set).await.map(drop)
+            })
+        })
+        .connect_lazy_with(pg);
+    Ok((Pools::Pg(pool), place))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+const SET_TIMEOUTS: &str = "SELECT set_config('statement_timeout', $1, FALSE), set_config('lock_timeout', $2, FALSE), \
+     set_config('idle_in_transaction_session_timeout', '10000', FALSE)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sqlite_address_names_a_file() {
+        let path = |url| sqlite_path(url).map(|path| path.ok());
+        assert_eq!(path("sqlite://data/waddlebot.db"), Some(Some(PathBuf::from("data/waddlebot.db"))));
+        assert_eq!(path("sqlite:///var/lib/w.db"), Some(Some(PathBuf::from("/var/lib/w.db"))));
+        assert_eq!(path("sqlite::memory:"), Some(None));
+        assert_eq!(path("sqlite://"), Some(None));
+        assert_eq!(path("postgres://x"), None);
+    }
+}

@@ -1,0 +1,170 @@
+//! The terminal as a platform: needs no account.
+//!
+//! Delivery: each line once, live, no redelivery. You are the owner; `@name text` is said by a viewer of that name.
+//! The end of the input does not stop the node.
+
+use std::io::{BufRead, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+use domain::{CorrelationId, Level, Outcome, Platform};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use serde_json::Map;
+use tokio::sync::mpsc;
+use ulid::Ulid;
+
+use super::{PlatformDeps, PlatformSpec};
+use crate::cluster::ChannelSlot;
+use crate::messages::{
+    ChatEvent, Chatter, Completion, Delivery, EventClass, EventKind, OutboundReply, PlatformReport, ReplySink, Source,
+};
+
+pub const SPEC: PlatformSpec = PlatformSpec {
+    name: "console",
+    wanted: |deps| deps.console,
+    spawn: |deps, supervisor| {
+        Box::pin(async move { Ok(Actor::spawn_linked(None, Console { deps }, (), supervisor).await?.0.get_cell()) })
+    },
+};
+
+/// Lines read ahead of the bot; the reading thread waits beyond it.
+const LINES_AHEAD_MAX: usize = 64;
+/// A longer line is cut.
+const LINE_CHARS_MAX: usize = 5_000;
+
+#[derive(Debug)]
+struct Console {
+    deps: PlatformDeps,
+}
+
+/// A line that somebody typed.
+#[derive(Debug)]
+struct Typed(String);
+
+impl Actor for Console {
+    type Msg = Typed;
+    type State = Option<Arc<ChannelSlot>>;
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<Typed>, (): ()) -> Result<Self::State, ActorProcessingErr> {
+        let slot = self.deps.directory.all().into_iter().find(|slot| slot.platform == Platform::Console);
+        if let Some(slot) = &slot {
+            slot.set_stream(domain::stream_info::StreamInfo::always_live(self.deps.clock.now()));
+            slot.set_outlet(Some(Arc::new(Screen)));
+        }
+        let (tell, mut typed) = mpsc::channel(LINES_AHEAD_MAX);
+        std::thread::Builder::new().name("console".to_owned()).spawn(move || read_lines(&tell))?;
+        let stop = self.deps.stop_reading.clone();
+        self.deps.tasks.spawn(async move {
+            loop {
+                let line = tokio::select! {
+                    line = typed.recv() => line,
+                    () = stop.cancelled() => None,
+                };
+                let Some(line) = line else { return };
+                if myself.cast(Typed(line)).is_err() {
+                    return;
+                }
+            }
+        });
+        let report = PlatformReport { login: Some("you".to_owned()), connections: 1, channels_joined: 1, ..PlatformReport::default() };
+        self.deps.board.set(Platform::Console, report);
+        Ok(slot)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Typed>,
+        Typed(line): Typed,
+        slot: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(slot) = slot else { return Ok(()) };
+        let (user, text) = speaker(line.trim());
+        if text.is_empty() {
+            return Ok(());
+        }
+        metrics::counter!("waddlebot_lines_in_total", "platform" => "console").increment(1);
+        metrics::counter!("waddlebot_lines_handled_total", "platform" => "console").increment(1);
+        let event = ChatEvent {
+            channel_id: slot.id,
+            platform: Platform::Console,
+            kind: EventKind::ChatMessage,
+            source: Source::Console,
+            message_id: None,
+            user,
+            text: text.chars().take(LINE_CHARS_MAX).collect(),
+            sent_at: None,
+            received_at: self.deps.clock.now(),
+            correlation_id: CorrelationId(Ulid::new()),
+            traceparent: None,
+            metadata: Map::new(),
+        };
+        let delivery = Delivery { event, received: Instant::now(), sink: Arc::new(Screen), permit: None };
+        self.deps.directory.route(slot, delivery, EventClass::Command);
+        Ok(())
+    }
+}
+
+/// Who says a typed line: the owner, or the viewer named in front.
+fn speaker(line: &str) -> (Chatter, &str) {
+    let named = line.strip_prefix('@').and_then(|rest| rest.split_once(char::is_whitespace));
+    let (name, level, text) = match named {
+        Some((name, text)) if !name.is_empty() => (name, Level::Everyone, text.trim()),
+        _ => ("you", Level::Owner, line),
+    };
+    let login = name.to_lowercase();
+    let display_name = name.to_owned();
+    (Chatter { platform_user_id: format!("console-{login}"), login, display_name, level }, text)
+}
+
+/// Reads the terminal until its end. A thread, since a terminal cannot be read without waiting.
+fn read_lines(tell: &mpsc::Sender<String>) {
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { return };
+        if tell.blocking_send(line).is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes replies to the terminal.
+#[derive(Debug)]
+struct Screen;
+
+impl Screen {
+    fn print(text: &str) {
+        let clean = domain::reply_text::clean(text);
+        // A terminal that is gone cannot be told.
+        drop(writeln!(std::io::stdout().lock(), "waddlebot: {clean}"));
+    }
+}
+
+impl ReplySink for Screen {
+    fn deliver(&self, reply: OutboundReply) {
+        Self::print(&reply.reply.text);
+        metrics::histogram!("waddlebot_reply_latency_seconds").record(reply.received.elapsed());
+    }
+
+    /// Says what chat keeps silent about: whoever types here wants to know.
+    fn done(&self, completion: &Completion) {
+        if let Outcome::Refused { refusal } = &completion.outcome {
+            let command = completion.command.as_deref().unwrap_or_default();
+            if refusal.said_in_chat(command).is_none() {
+                Self::print(&refusal.text(command));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_the_owners_unless_a_viewer_is_named() {
+        assert_eq!(speaker("!ping").0.level, Level::Owner);
+        let (ann, text) = speaker("@Ann  !hi there");
+        assert_eq!((ann.login.as_str(), ann.level, text), ("ann", Level::Everyone, "!hi there"));
+        assert_eq!(speaker("@ann").1, "@ann");
+    }
+}
