@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use domain::Level;
 use domain::names::{NameError, nearest, valid_command_name};
 
 use super::modules::Registry;
@@ -22,13 +23,24 @@ pub fn parse_name(text: &str) -> Result<String, ModuleError> {
 
 /// A mistake of the user, said as a sentence.
 pub fn mistake(error: impl fmt::Display) -> ModuleError {
-    ModuleError::User(format!("{error}."))
+    let text = error.to_string();
+    ModuleError::User(if text.ends_with(['.', '?']) { text } else { format!("{text}.") })
+}
+
+/// Whom a level admits, behind "for".
+pub fn audience(level: Level) -> String {
+    match level {
+        Level::Everyone => "everyone".to_owned(),
+        Level::Owner => "the owner".to_owned(),
+        level => format!("{level}s and above"),
+    }
 }
 
 /// Says that there is no such command, and which one was perhaps meant.
 pub fn no_such_command(name: &str, registry: &Registry, table: &CommandTable) -> String {
     let own = table.commands.keys().chain(table.aliases.keys()).map(String::as_str);
-    let mut known: Vec<&str> = registry.command_names().chain(own).collect();
+    let built_in = registry.command_names().map(|name| -> &str { name });
+    let mut known: Vec<&str> = built_in.chain(own).collect();
     known.sort_unstable();
     nearest(name, known).map_or_else(
         || format!("There is no command !{name}; !commands lists what there is."),

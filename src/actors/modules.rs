@@ -84,3 +84,46 @@ impl Registry {
         self.commands.keys().copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use domain::names::valid_command_name;
+
+    use super::*;
+
+    #[test]
+    fn names_of_modules_are_unique() {
+        let names: HashSet<&str> = MODULES.iter().map(|module| module.name).collect();
+        assert_eq!(names.len(), MODULES.len());
+        assert!(!names.contains(""), "a row forgot its name");
+    }
+
+    #[test]
+    fn names_of_commands_are_unique_over_all_modules() {
+        let mut seen = HashSet::new();
+        for command in MODULES.iter().flat_map(|module| module.commands) {
+            for name in std::iter::once(&command.name).chain(command.also) {
+                assert!(seen.insert(*name), "{name} is claimed twice");
+                assert_eq!(valid_command_name(name).as_deref(), Ok(*name), "{name} cannot be typed");
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_says_what_to_type_and_what_it_does() {
+        for command in MODULES.iter().flat_map(|module| module.commands) {
+            assert!(command.usage.starts_with(command.name), "{}: {}", command.name, command.usage);
+            assert!(command.description.ends_with('.'), "{}: {}", command.name, command.description);
+        }
+    }
+
+    #[test]
+    fn every_row_makes_its_module() {
+        for module in MODULES {
+            assert!(!module.description.is_empty(), "{} has no description", module.name);
+            assert!((module.new)().handover().len() <= 64 * 1024, "{}", module.name);
+        }
+    }
+}

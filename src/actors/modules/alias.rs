@@ -63,8 +63,11 @@ async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, Mo
     let entry = audit::entry(ctx, &call.event, "alias.add", format!("!{name}"));
     let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
         async move {
-            let known: HashMap<String, String> =
-                aliases::list(&mut *tx, channel_id).await?.into_iter().map(|row| (row.name, row.body)).collect();
+            let known: HashMap<String, String> = aliases::list(&mut *tx, channel_id)
+                .await?
+                .into_iter()
+                .map(|row| (row.name, row.body))
+                .collect();
             if known.contains_key(&name) {
                 return Ok(Effect::new(format!("!{name} is an alias already; remove it first.")));
             }
@@ -72,8 +75,11 @@ async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, Mo
             if let Err(error) = check_no_loop(&name, &body, |other| known.get(other).cloned()) {
                 return Ok(Effect::new(format!("{error}.")));
             }
-            if known.len() >= ALIASES_MAX || aliases::add(tx, channel_id, &name, &body, now).await?.is_none() {
-                return Ok(Effect::new(format!("A channel has at most {ALIASES_MAX} aliases; remove one first.")));
+            if known.len() >= ALIASES_MAX || aliases::add(tx, channel_id, &name, &body, now).await?.is_none()
+            {
+                return Ok(Effect::new(format!(
+                    "A channel has at most {ALIASES_MAX} aliases; remove one first."
+                )));
             }
             let change = Change::new(ChangeScope::Channel(channel_id), ChangeKind::Aliases);
             Ok(Effect::new(format!("!{name} is now short for !{body}")).audited(entry).changed(change))
@@ -99,9 +105,7 @@ fn check_target(ctx: &Context, name: &str, body: &str) -> Result<(), ModuleError
     check_no_loop(name, body, |other| ctx.commands.aliases.get(other).cloned()).map_err(mistake)?;
     let target = target_of(body).ok_or_else(|| ModuleError::User(USAGE.to_owned()))?;
     match Standing::of(&target, ctx.registry(), &ctx.commands) {
-        Standing::Nothing => {
-            Err(ModuleError::User(no_such_command(&target, ctx.registry(), &ctx.commands)))
-        }
+        Standing::Nothing => Err(ModuleError::User(no_such_command(&target, ctx.registry(), &ctx.commands))),
         _ => Ok(()),
     }
 }
@@ -139,4 +143,69 @@ fn list(ctx: &Context) -> String {
 
 fn bare(body: &str) -> &str {
     body.strip_prefix(['!', '#']).unwrap_or(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::actors::modules::testing::World;
+
+    #[tokio::test]
+    async fn an_alias_is_added_listed_and_removed() {
+        let mut world = World::new().await;
+        world.moderator("!addcom hug $(user) hugs $(1)").await;
+        assert_eq!(
+            world.moderator("!alias add Cuddle !hug {arg1}").await,
+            "!cuddle is now short for !hug {arg1}"
+        );
+        assert_eq!(world.table().await.aliases["cuddle"], "hug {arg1}");
+        assert_eq!(world.moderator("!alias add p ping").await, "!p is now short for !ping");
+        assert_eq!(world.moderator("!alias add q !p").await, "!q is now short for !p");
+        assert_eq!(
+            world.moderator("!alias list").await,
+            "Aliases: !cuddle → !hug {arg1}, !p → !ping, !q → !p"
+        );
+        assert_eq!(world.moderator("!alias remove !cuddle").await, "Alias !cuddle removed.");
+        assert!(!world.table().await.aliases.contains_key("cuddle"));
+    }
+
+    #[tokio::test]
+    async fn an_alias_that_cannot_work_is_refused() {
+        let mut world = World::new().await;
+        assert!(world.moderator("!alias list").await.starts_with("There are no aliases yet"));
+        world.moderator("!addcom hi Hello").await;
+        for line in ["!alias add a hi", "!alias add b a", "!alias add c b"] {
+            world.moderator(line).await;
+        }
+        let long = format!("!alias add long hi {}", "x".repeat(500));
+        for (line, want) in [
+            ("!alias add x", "Type !alias add <name> <command>"),
+            ("!alias", "Aliases: "),
+            ("!alias dance", "Type !alias add"),
+            ("!alias remove", "Type !alias add"),
+            ("!alias remove x", "There is no alias !x."),
+            ("!alias add ping hi", "!ping is a built-in command; choose another name."),
+            ("!alias add cmd hi", "!cmd is a built-in command"),
+            ("!alias add hi ping", "!hi is a command already"),
+            ("!alias add a ping", "!a is an alias already"),
+            ("!alias add x x", "`!x` would call itself"),
+            ("!alias add x pnig", "There is no command !pnig; did you mean !ping?"),
+            ("!alias add x {arg1} now", "an alias begins with the command"),
+            ("!alias add d c", "`!d` would go through more than 3 aliases."),
+            ("!alias add /x hi", "`/x` cannot be a command's name"),
+            (long.as_str(), "an alias has at most 500 characters."),
+        ] {
+            let reply = world.moderator(line).await;
+            assert!(reply.starts_with(want), "{line}: {reply}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_alias_is_left_behind_by_a_removed_command() {
+        let mut world = World::new().await;
+        world.moderator("!addcom b text").await;
+        world.moderator("!alias add a b now").await;
+        assert_eq!(world.moderator("!delcom b").await, "!b and its alias removed.");
+        assert!(world.table().await.aliases.is_empty());
+        assert!(world.moderator("!alias add b a").await.starts_with("There is no command !a"));
+    }
 }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use domain::Level;
 
+use crate::actors::command_name::audience;
 use crate::actors::listing::cut_to_fit;
 use crate::actors::{CommandSpec, Context, Module, ModuleError, ModuleSpec};
 use crate::messages::{CommandCall, Reply};
@@ -131,7 +132,7 @@ fn subcommand<'c>(ctx: &Context, call: &'c CommandCall, lists: bool) -> Result<(
         Some(verb) => {
             let needed = ctx.commands.commands.get("command").map_or(Level::Moderator, |entry| entry.level);
             if call.level < needed {
-                return Err(ModuleError::User(format!("Changing commands is for {needed}s and above.")));
+                return Err(ModuleError::User(format!("Changing commands is for {}.", audience(needed))));
             }
             Ok((verb, args))
         }
@@ -159,7 +160,8 @@ fn list(ctx: &Context, level: Level) -> String {
     let built_in = ctx.registry().modules().iter().filter(|module| is_on(module.name)).flat_map(|module| {
         module.commands.iter().filter(|command| {
             let entry = table.commands.get(command.name);
-            entry.map_or(command.level, |entry| entry.level) <= level && entry.is_none_or(|entry| entry.enabled)
+            entry.map_or(command.level, |entry| entry.level) <= level
+                && entry.is_none_or(|entry| entry.enabled)
         })
     });
     own.extend(built_in.map(|command| format!("!{}", command.name)));

@@ -72,7 +72,9 @@ impl Module for Counters {
                 let name = parse_name(name)?;
                 let known = counters::get(ctx.db(), ctx.community_id(), &name).await?;
                 if known.is_none() && name != FIRST {
-                    return Err(ModuleError::User(format!("There is no counter {name}; !counter list names them.")));
+                    return Err(ModuleError::User(format!(
+                        "There is no counter {name}; !counter list names them."
+                    )));
                 }
                 apply(ctx, call, &name, parse_deed(deed, "editcounter <name>")?).await?
             }
@@ -121,7 +123,11 @@ fn parse_deed(text: &str, command: &str) -> Result<Deed, ModuleError> {
         number(digits, Some(1)).map(|n| Deed::Add(-n))
     } else {
         let (word, digits) = split_word(text);
-        if word.eq_ignore_ascii_case("set") { number(digits, None).map(Deed::Set) } else { Err(usage(command)) }
+        if word.eq_ignore_ascii_case("set") {
+            number(digits, None).map(Deed::Set)
+        } else {
+            Err(usage(command))
+        }
     }
 }
 

@@ -16,8 +16,18 @@ const SLEEP: Duration = Duration::from_secs(60);
 const RETRIES: u32 = 2;
 
 /// A row of this file: one module with one command.
-const fn row(name: &'static str, commands: &'static [CommandSpec], new: fn() -> Box<dyn Module>) -> ModuleSpec {
-    ModuleSpec { name, description: "Misbehaves, for the tests of supervision.", commands, new, ..ModuleSpec::DEFAULT }
+const fn row(
+    name: &'static str,
+    commands: &'static [CommandSpec],
+    new: fn() -> Box<dyn Module>,
+) -> ModuleSpec {
+    ModuleSpec {
+        name,
+        description: "Misbehaves, for the tests of supervision.",
+        commands,
+        new,
+        ..ModuleSpec::DEFAULT
+    }
 }
 
 pub const PANIC: ModuleSpec = row(
@@ -27,7 +37,12 @@ pub const PANIC: ModuleSpec = row(
 );
 pub const SLEEP60: ModuleSpec = row(
     "fault_sleep",
-    &[CommandSpec { name: "sleep60", usage: "sleep60", description: "Sleeps for 60 s.", ..CommandSpec::DEFAULT }],
+    &[CommandSpec {
+        name: "sleep60",
+        usage: "sleep60",
+        description: "Sleeps for 60 s.",
+        ..CommandSpec::DEFAULT
+    }],
     || Box::new(Sleep),
 );
 pub const ERROR: ModuleSpec = row(
@@ -37,7 +52,12 @@ pub const ERROR: ModuleSpec = row(
 );
 pub const RETRY: ModuleSpec = row(
     "fault_retry",
-    &[CommandSpec { name: "retry", usage: "retry", description: "Succeeds at last.", ..CommandSpec::DEFAULT }],
+    &[CommandSpec {
+        name: "retry",
+        usage: "retry",
+        description: "Succeeds at last.",
+        ..CommandSpec::DEFAULT
+    }],
     || Box::new(Retry { n_failed: 0 }),
 );
 pub const SPINNER: ModuleSpec = row(
@@ -145,5 +165,31 @@ impl Module for Lines {
     async fn on_lines(&mut self, _ctx: &Context, lines: &[Line]) -> Result<Vec<Reply>, ModuleError> {
         self.n_lines += lines.len();
         Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Level;
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::actors::modules::testing::World;
+
+    async fn deliver(world: &mut World, line: &str) -> Result<Vec<Reply>, ModuleError> {
+        world.deliver(Level::Everyone, "Ann", line, line).await
+    }
+
+    #[tokio::test]
+    async fn each_fault_is_the_one_that_its_name_says() {
+        let mut world = World::new().await;
+        assert!(matches!(deliver(&mut world, "!error").await, Err(ModuleError::Failed(_))));
+        assert!(matches!(deliver(&mut world, "!fatal").await, Err(ModuleError::Fatal(_))));
+        assert!(matches!(deliver(&mut world, "!retry").await, Err(ModuleError::Retry(_))));
+        assert!(matches!(deliver(&mut world, "!retry").await, Err(ModuleError::Retry(_))));
+        assert_eq!(deliver(&mut world, "!retry").await.unwrap(), [Reply::text("Done at the third attempt.")]);
+        assert_eq!(deliver(&mut world, "!panic ok").await.unwrap(), [Reply::text("No panic.")]);
+        let panicked = std::panic::AssertUnwindSafe(deliver(&mut world, "!panic")).catch_unwind().await;
+        assert!(panicked.is_err());
     }
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::Level;
 
-use crate::actors::command_name::{Standing, no_such_command, parse_name};
+use crate::actors::command_name::{Standing, audience, no_such_command, parse_name};
 use crate::actors::{CommandSpec, Context, Module, ModuleError, ModuleSpec};
 use crate::messages::{CommandCall, Reply};
 
@@ -51,7 +51,10 @@ fn explain(ctx: &Context, name: &str) -> String {
             )
         }
         Standing::Custom(entry) => {
-            format!("!{name} is a custom command. {}", conditions(entry.level, entry.cooldown_secs, !entry.enabled))
+            format!(
+                "!{name} is a custom command. {}",
+                conditions(entry.level, entry.cooldown_secs, !entry.enabled)
+            )
         }
         Standing::Added(entry) => format!(
             "!{name} belongs to the module {}. {}",
@@ -63,14 +66,51 @@ fn explain(ctx: &Context, name: &str) -> String {
 }
 
 fn conditions(level: Level, cooldown_secs: u32, is_off: bool) -> String {
-    let mut text = match level {
-        Level::Everyone => "For everyone".to_owned(),
-        Level::Owner => "For the owner".to_owned(),
-        level => format!("For {level}s and above"),
-    };
+    let mut text = format!("For {}", audience(level));
     if cooldown_secs > 0 {
         text.push_str(&format!(", every {cooldown_secs} s"));
     }
     text.push_str(if is_off { ". Switched off here." } else { "." });
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::actors::modules::testing::World;
+
+    #[tokio::test]
+    async fn help_explains_every_kind_of_command() {
+        let mut world = World::new().await;
+        world.moderator("!addcom hi -cd=30 -ul=vip Hello").await;
+        world.moderator("!alias add hey hi").await;
+        world.moderator("!counter add wins").await;
+        world.moderator("!command options ping -cd=10").await;
+        world.moderator("!command disable botuptime").await;
+        for (line, want) in [
+            (
+                "!help",
+                "!commands lists what you can type; !help <command> explains one, for example !help uptime.",
+            ),
+            ("!help !PING", "!ping: Asks whether the bot is there. For everyone, every 10 s."),
+            (
+                "!help botuptime",
+                "!botuptime: Says how long the bot has been running. For everyone. Switched off here.",
+            ),
+            (
+                "!help cmd",
+                "!command add|edit|remove|options|enable|disable|list: Manages the commands of this channel. For moderators and above.",
+            ),
+            ("!help hi", "!hi is a custom command. For vips and above, every 30 s."),
+            ("!help hey", "!hey is short for !hi."),
+            ("!help wins", "!wins belongs to the module counters. For everyone."),
+            ("!help uptim", "There is no command !uptim; did you mean !uptime?"),
+            ("!help nonsense", "There is no command !nonsense; !commands lists what there is."),
+            (
+                "!help /ban",
+                "`/ban` cannot be a command's name; use one word that begins with a letter, a digit or `_`.",
+            ),
+        ] {
+            assert_eq!(world.viewer(line).await, want, "{line}");
+        }
+    }
 }

@@ -52,7 +52,10 @@ impl Module for Roles {
             ("list" | "ls", None) => list(ctx, role).await,
             ("add" | "+", Some(user)) => grant(ctx, call, role, user).await,
             ("remove" | "delete" | "del" | "rm" | "-", Some(user)) => take_away(ctx, call, role, user).await,
-            _ => Err(ModuleError::User(format!("Type !{0} add <user>, !{0} remove <user> or !{0} list.", call.name))),
+            _ => Err(ModuleError::User(format!(
+                "Type !{0} add <user>, !{0} remove <user> or !{0} list.",
+                call.name
+            ))),
         }?;
         Ok(vec![Reply::text(text)])
     }
@@ -91,7 +94,12 @@ async fn grant(ctx: &Context, call: &CommandCall, level: Level, user: &str) -> R
     Ok(unit.await?.outcome)
 }
 
-async fn take_away(ctx: &Context, call: &CommandCall, level: Level, user: &str) -> Result<String, ModuleError> {
+async fn take_away(
+    ctx: &Context,
+    call: &CommandCall,
+    level: Level,
+    user: &str,
+) -> Result<String, ModuleError> {
     let login = login_of(ctx, user)?;
     let (platform, community_id) = (ctx.platform(), ctx.community_id());
     let entry = audit::entry(ctx, &call.event, "role.remove", format!("{login} {level}"));
@@ -130,5 +138,69 @@ const fn capitalized(level: Level) -> &'static str {
     match level {
         Level::Editor => "Editors",
         _ => "Regulars",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::persons::Identity;
+
+    use super::*;
+    use crate::actors::modules::testing::World;
+
+    async fn owner(world: &mut World, line: &str) -> String {
+        world.say(Level::Owner, "Own", line).await.remove(0)
+    }
+
+    #[tokio::test]
+    async fn a_role_is_given_listed_and_taken_away() {
+        let mut world = World::new().await;
+        assert_eq!(
+            owner(&mut world, "!regulars list").await,
+            "There are no regulars yet; !regulars add <user> makes one."
+        );
+        assert_eq!(owner(&mut world, "!regulars add @Ann").await, "ann is a regular now.");
+        assert_eq!(owner(&mut world, "!editors add bob").await, "bob is an editor now.");
+        assert_eq!(owner(&mut world, "!regulars").await, "Regulars: ann");
+        assert_eq!(owner(&mut world, "!editor list").await, "Editors: bob");
+        assert_eq!(owner(&mut world, "!editors remove ann").await, "ann is not an editor.");
+        assert_eq!(owner(&mut world, "!regulars delete ANN").await, "ann is no longer a regular.");
+        assert!(owner(&mut world, "!regulars").await.starts_with("There are no regulars yet"));
+    }
+
+    #[tokio::test]
+    async fn a_role_is_bound_to_the_account_when_it_was_seen() {
+        let mut world = World::new().await;
+        let now = world.clock.now();
+        let identity = Identity {
+            platform: domain::Platform::Console,
+            platform_user_id: "77".to_owned(),
+            login: "ann".to_owned(),
+            display_name: "Ann".to_owned(),
+        };
+        let mut tx = world.services.db.begin().await.unwrap();
+        let person = persons::touch(&mut tx, &identity, now).await.unwrap();
+        tx.commit().await.unwrap();
+        owner(&mut world, "!regulars add ann").await;
+        owner(&mut world, "!regulars add stranger").await;
+        let rows = roles::of_community(&world.services.db, world.slot.community_id).await.unwrap();
+        let bound: Vec<_> =
+            rows.iter().map(|role| (role.platform_user_id.as_deref(), role.person_id)).collect();
+        assert_eq!(bound, [(Some("77"), Some(person)), (None, None)]);
+        assert_eq!(rows[0].granted_by, "console:own");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_user_is_refused() {
+        let mut world = World::new().await;
+        for (line, want) in [
+            ("!regulars add", "Type !regulars add <user>, !regulars remove <user> or !regulars list."),
+            ("!editors dance bob", "Type !editors add <user>"),
+            ("!regulars add $(user)", "$(user) is not a user's name"),
+            ("!regulars add @", "@ is not a user's name"),
+        ] {
+            let reply = owner(&mut world, line).await;
+            assert!(reply.starts_with(want), "{line}: {reply}");
+        }
     }
 }

@@ -9,9 +9,9 @@ use crate::messages::{ChatEvent, CommandCall, EventKind, Reply};
 
 mod fire;
 mod manage;
-mod typed;
 #[cfg(test)]
 mod tests;
+mod typed;
 
 const USAGE: &str = "Type !timer add <name> <minutes> <lines> <text>, or !timer remove|enable|disable <name>, \
     or !timer list.";

@@ -38,3 +38,29 @@ impl Module for Uptime {
         Ok(vec![Reply::text(text)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use domain::StreamInfo;
+
+    use crate::actors::modules::testing::World;
+
+    #[tokio::test]
+    async fn what_is_unknown_is_said_as_unknown() {
+        let mut world = World::new().await;
+        assert_eq!(world.viewer("!uptime").await, "I do not know whether waddle is live.");
+        world.slot.set_stream(StreamInfo { live: Some(true), ..StreamInfo::default() });
+        assert_eq!(world.viewer("!uptime").await, "waddle is live, but I do not know since when.");
+        world.slot.set_stream(StreamInfo { live: Some(false), ..StreamInfo::default() });
+        assert_eq!(world.viewer("!uptime").await, "waddle is offline.");
+    }
+
+    #[tokio::test]
+    async fn a_live_stream_has_an_uptime() {
+        let mut world = World::new().await;
+        world.slot.set_stream(StreamInfo::always_live(world.clock.now()));
+        world.clock.advance(TimeDelta::minutes(185));
+        assert_eq!(world.viewer("!uptime").await, "waddle has been live for 3 h 5 min.");
+    }
+}

@@ -107,7 +107,9 @@ fn apply(options: &mut Options, key: &Key, word: &str, value: &str) -> Result<()
                 return Err(ModuleError::User("-a needs a name, for example -a=hello.".to_owned()));
             }
             if options.aliases.len() > ALIASES_MAX {
-                return Err(ModuleError::User(format!("A command can have at most {ALIASES_MAX} aliases at once.")));
+                return Err(ModuleError::User(format!(
+                    "A command can have at most {ALIASES_MAX} aliases at once."
+                )));
             }
         }
     }
@@ -118,7 +120,9 @@ fn seconds(word: &str, value: &str) -> Result<u32, ModuleError> {
     let digits = value.strip_suffix('s').unwrap_or(value);
     digits.parse().ok().filter(|secs| *secs <= COOLDOWN_SECS_MAX).ok_or_else(|| {
         let option = word.split('=').next().unwrap_or(word);
-        ModuleError::User(format!("{option} needs seconds from 0 to {COOLDOWN_SECS_MAX}, for example {option}=30."))
+        ModuleError::User(format!(
+            "{option} needs seconds from 0 to {COOLDOWN_SECS_MAX}, for example {option}=30."
+        ))
     })
 }
 
@@ -160,7 +164,10 @@ mod tests {
 
     #[test]
     fn several_aliases_are_taken() {
-        assert_eq!(parse("!hi -a=hello,hey -a !yo text").unwrap().options.aliases, names(&["hello", "hey", "yo"]));
+        assert_eq!(
+            parse("!hi -a=hello,hey -a !yo text").unwrap().options.aliases,
+            names(&["hello", "hey", "yo"])
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use storage::commands::{Command, CommandScope, CommandSpec};
 use storage::{Change, ChangeKind, ChangeScope, Effect, StorageError, Tx, aliases, commands};
 
 use super::flags::{self, Options};
-use crate::actors::command_name::{Standing, mistake, no_such_command};
+use crate::actors::command_name::{Standing, audience, mistake, no_such_command};
 use crate::actors::{Context, ModuleError, audit};
 use crate::messages::CommandCall;
 
@@ -44,8 +44,11 @@ impl Place {
 
     /// The entry in force here: the channel's own, else its community's, else the operator's.
     pub async fn find(self, tx: &mut Tx, name: &str) -> Result<Option<Command>, StorageError> {
-        let scopes =
-            [CommandScope::Channel(self.channel_id), CommandScope::Community(self.community_id), CommandScope::Global];
+        let scopes = [
+            CommandScope::Channel(self.channel_id),
+            CommandScope::Community(self.community_id),
+            CommandScope::Global,
+        ];
         for scope in scopes {
             if let Some(command) = commands::by_name(&mut *tx, scope, name).await? {
                 return Ok(Some(command));
@@ -79,11 +82,15 @@ pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String
     check_level(call.level, options.level)?;
     refuse_built_in(ctx, &name)?;
     if ctx.commands.aliases.contains_key(&name) {
-        return Err(ModuleError::User(format!("!{name} is an alias; remove it first with !alias remove {name}.")));
+        return Err(ModuleError::User(format!(
+            "!{name} is an alias; remove it first with !alias remove {name}."
+        )));
     }
     check_aliases(ctx, &name, &options)?;
     if ctx.commands.commands.len() >= COMMANDS_MAX {
-        return Err(ModuleError::User(format!("A channel has at most {COMMANDS_MAX} commands; remove one first.")));
+        return Err(ModuleError::User(format!(
+            "A channel has at most {COMMANDS_MAX} commands; remove one first."
+        )));
     }
     let mut spec = CommandSpec::custom(name.as_str(), text);
     apply(&mut spec, &options);
@@ -192,7 +199,10 @@ fn typed(args: &str, usage: &str) -> Result<(String, Options, String), ModuleErr
     let typed = flags::parse(args)?;
     match typed.name {
         Some(name) if !typed.text.is_empty() => Ok((name, typed.options, typed.text)),
-        _ => Err(ModuleError::User(format!("Type !{usage}, for example !{}.", usage.replace("<name> <text>", "!hi Hello $(user)")))),
+        _ => Err(ModuleError::User(format!(
+            "Type !{usage}, for example !{}.",
+            usage.replace("<name> <text>", "!hi Hello $(user)")
+        ))),
     }
 }
 
@@ -220,10 +230,17 @@ pub fn check_level(caller: Level, wanted: Option<Level>) -> Result<(), ModuleErr
 pub fn refuse_foreign(found: &Command, caller: Level) -> Option<String> {
     let name = &found.spec.command;
     if found.spec.level > caller {
-        return Some(format!("!{name} is for {}s and above; only they can change it.", found.spec.level));
+        return Some(beyond(name, found.spec.level));
     }
     let is_custom = found.spec.module_name == super::SPEC.name;
-    (!is_custom).then(|| format!("!{name} is no custom command; it belongs to the module {}.", found.spec.module_name))
+    (!is_custom).then(|| {
+        format!("!{name} is no custom command; it belongs to the module {}.", found.spec.module_name)
+    })
+}
+
+/// Says that a command is for a higher level than the caller's.
+pub fn beyond(name: &str, level: Level) -> String {
+    format!("!{name} is for {}, and nobody else changes it.", audience(level))
 }
 
 /// Puts what was typed into the entry.

@@ -26,9 +26,15 @@ pub async fn set(ctx: &Context, call: &CommandCall, args: &str) -> Result<String
 }
 
 /// `!command enable|disable <name>`.
-pub async fn switch(ctx: &Context, call: &CommandCall, args: &str, is_on: bool) -> Result<String, ModuleError> {
+pub async fn switch(
+    ctx: &Context,
+    call: &CommandCall,
+    args: &str,
+    is_on: bool,
+) -> Result<String, ModuleError> {
     let verb = if is_on { "enable" } else { "disable" };
-    let name = flags::parse(args)?.name.ok_or_else(|| ModuleError::User(format!("Type !command {verb} <name>.")))?;
+    let name =
+        flags::parse(args)?.name.ok_or_else(|| ModuleError::User(format!("Type !command {verb} <name>.")))?;
     let is_command = ctx.registry().command(&name).is_some_and(|(_, command)| command.name == "command");
     if is_command && !is_on {
         return Err(ModuleError::User(
@@ -46,9 +52,13 @@ enum Wish {
 async fn change(ctx: &Context, call: &CommandCall, name: &str, wish: Wish) -> Result<String, ModuleError> {
     let (name, built_in) = match Standing::of(name, ctx.registry(), &ctx.commands) {
         Standing::Alias(_) => {
-            return Err(ModuleError::User(format!("!{name} is an alias; name the command that it stands for.")));
+            return Err(ModuleError::User(format!(
+                "!{name} is an alias; name the command that it stands for."
+            )));
         }
-        Standing::BuiltIn(module, command, _) => (command.name.to_owned(), Some(built_in(module.name, command))),
+        Standing::BuiltIn(module, command, _) => {
+            (command.name.to_owned(), Some(built_in(module.name, command)))
+        }
         Standing::Custom(_) | Standing::Added(_) => (name.to_owned(), None),
         Standing::Nothing => {
             return Err(ModuleError::User(no_such_command(name, ctx.registry(), &ctx.commands)));
@@ -69,7 +79,7 @@ async fn change(ctx: &Context, call: &CommandCall, name: &str, wish: Wish) -> Re
                 return Ok(Effect::new(format!("There is no command !{name} any more.")));
             };
             if spec.level > place.caller {
-                return Ok(Effect::new(format!("!{name} is for {}s and above; only they can change it.", spec.level)));
+                return Ok(Effect::new(manage::beyond(&name, spec.level)));
             }
             let mut text = fulfil(&mut spec, &wish);
             let scope = match &found {

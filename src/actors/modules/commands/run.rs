@@ -35,7 +35,10 @@ impl Templates {
         custom: &Arc<CustomCommand>,
     ) -> Result<Vec<Reply>, ModuleError> {
         let template = self.template(custom).map_err(|error| {
-            ModuleError::User(format!("!{0} cannot be read ({error}); mend it with !editcom {0} <text>.", call.name))
+            ModuleError::User(format!(
+                "!{0} cannot be read ({error}); mend it with !editcom {0} <text>.",
+                call.name
+            ))
         })?;
         let count = if template.uses_count() { bump(ctx, &custom.id).await? } else { None };
         let words = words(&call.args);
@@ -53,7 +56,10 @@ impl Templates {
         Ok(reply(template.expand(&values, &mut ctx.rng(), ctx.now())))
     }
 
-    fn template(&mut self, custom: &Arc<CustomCommand>) -> Result<Arc<Template>, domain::template::TemplateError> {
+    fn template(
+        &mut self,
+        custom: &Arc<CustomCommand>,
+    ) -> Result<Arc<Template>, domain::template::TemplateError> {
         if let Some((of, template)) = self.parsed.get(&custom.id)
             && of.response == custom.response
         {

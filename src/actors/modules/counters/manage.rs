@@ -28,7 +28,8 @@ pub async fn run(ctx: &Context, call: &CommandCall) -> Result<String, ModuleErro
 
 async fn list(ctx: &Context) -> Result<String, ModuleError> {
     let rows = counters::list(ctx.db(), ctx.community_id(), "", COUNTERS_MAX).await?;
-    let mut shown: Vec<String> = rows.iter().map(|counter| format!("{}: {}", counter.name, counter.value)).collect();
+    let mut shown: Vec<String> =
+        rows.iter().map(|counter| format!("{}: {}", counter.name, counter.value)).collect();
     if rows.iter().all(|counter| counter.name != FIRST) {
         shown.insert(0, format!("{FIRST}: 0"));
     }
@@ -50,7 +51,9 @@ async fn add(ctx: &Context, call: &CommandCall, name: String) -> Result<String, 
         async move {
             let n_counters = counters::list(&mut *tx, community_id, "", COUNTERS_MAX).await?.len();
             if n_counters >= COUNTERS_MAX as usize {
-                return Ok(Effect::new(format!("There are at most {COUNTERS_MAX} counters; remove one first.")));
+                return Ok(Effect::new(format!(
+                    "There are at most {COUNTERS_MAX} counters; remove one first."
+                )));
             }
             let scope = CommandScope::Community(community_id);
             let spec = CommandSpec {

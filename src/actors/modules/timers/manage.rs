@@ -40,7 +40,9 @@ pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String
     let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
         async move {
             if timers::list(&mut *tx, channel_id).await?.len() >= TIMERS_MAX {
-                return Ok(Effect::new(format!("A channel has at most {TIMERS_MAX} timers; remove one first.")));
+                return Ok(Effect::new(format!(
+                    "A channel has at most {TIMERS_MAX} timers; remove one first."
+                )));
             }
             if timers::add(tx, channel_id, &spec, first_due_at, now).await?.is_none() {
                 return Ok(Effect::new(format!("There is a timer {name} already; remove it first.")));
@@ -84,7 +86,12 @@ pub async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<Str
 }
 
 /// Switches a timer; one that is switched on begins a new interval.
-pub async fn switch(ctx: &Context, call: &CommandCall, args: &str, is_on: bool) -> Result<String, ModuleError> {
+pub async fn switch(
+    ctx: &Context,
+    call: &CommandCall,
+    args: &str,
+    is_on: bool,
+) -> Result<String, ModuleError> {
     let name = name_of(args)?;
     let (channel_id, now) = (ctx.channel_id(), ctx.now());
     let action = if is_on { "timer.enable" } else { "timer.disable" };
@@ -117,7 +124,9 @@ async fn interval_of(
 pub async fn list(ctx: &Context) -> Result<String, ModuleError> {
     let timers = timers::list(ctx.db(), ctx.channel_id()).await?;
     if timers.is_empty() {
-        return Ok("There are no timers yet; !timer add <name> <minutes> <lines> <text> makes one.".to_owned());
+        return Ok(
+            "There are no timers yet; !timer add <name> <minutes> <lines> <text> makes one.".to_owned()
+        );
     }
     let shown: Vec<String> = timers
         .iter()
