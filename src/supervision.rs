@@ -58,6 +58,8 @@ pub struct Node {
     spawner: Arc<NodeSpawner>,
     stop_reading: CancellationToken,
     stop_hub: CancellationToken,
+    /// Cancelled when an operator wants the node to stop softly.
+    pub drain: CancellationToken,
     /// Held as long as the node uses its data folder.
     _lock: data_dir::Lock,
 }
@@ -86,7 +88,7 @@ impl Node {
             format!("hub.listen: cannot listen on {}; is another node running? choose another port", config.hub.listen)
         })?;
         let address = listener.local_addr()?;
-        let (stop_reading, stop_hub) = (CancellationToken::new(), CancellationToken::new());
+        let [stop_reading, stop_hub, drain] = std::array::from_fn(|_| CancellationToken::new());
         let wiring = Arc::new(Wiring {
             vault: keys.vault,
             service_key: keys.service_key,
@@ -96,6 +98,7 @@ impl Node {
             console: options.console,
             stop_reading: stop_reading.clone(),
             stop_hub: stop_hub.clone(),
+            drain: drain.clone(),
             services: Arc::clone(&services),
             spawner: Arc::clone(&spawner),
             metrics,
@@ -105,7 +108,7 @@ impl Node {
         let (root, ended) = Actor::spawn(None, Supervisor { name: "node" }, parts).await?;
         Self::watch(&config, &services, &spawner)?;
         let data_dir = config.node.data_dir.clone();
-        Ok(Self { services, address, data_dir, root, ended, spawner, stop_reading, stop_hub, _lock: lock })
+        Ok(Self { services, address, data_dir, root, ended, spawner, stop_reading, stop_hub, drain, _lock: lock })
     }
 
     fn watch(config: &Config, services: &Services, spawner: &NodeSpawner) -> anyhow::Result<()> {

@@ -11,8 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use storage::unit_of_work::{Done, Effect, OpId, Scope};
-use storage::{Db, StorageError, Tx};
+use storage::{Db, Done, Effect, OpId, Scope, StorageError, Tx};
 use tokio::sync::oneshot;
 
 use super::{ModuleError, Services};
@@ -139,7 +138,7 @@ impl Context {
         T: Serialize + DeserializeOwned + Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Effect<T>, StorageError>> + Send + 'static,
     {
-        let op = OpId::new(&scope, self.cause.0.as_str(), &self.cause.1, self.module, step);
+        let op = OpId::new(&scope, self.cause.0.as_str(), &self.cause.1, self.module, step)?;
         let services = Arc::clone(&self.services);
         let now = self.now();
         let (tell, told) = oneshot::channel();

@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use domain::Level;
 use serde_json::Value;
+use storage::StorageError;
 
 use super::Context;
 use crate::messages::{ChatEvent, CommandCall, EventKind, Line, Reply};
@@ -89,9 +90,15 @@ pub enum ModuleError {
     Fatal(String),
 }
 
-impl From<storage::StorageError> for ModuleError {
-    fn from(error: storage::StorageError) -> Self {
-        if error.is_retryable() { Self::Retry(error.to_string()) } else { Self::Failed(error.advice()) }
+impl From<StorageError> for ModuleError {
+    fn from(error: StorageError) -> Self {
+        // What stands in the chat names no path of the machine; the log has the whole error.
+        match error {
+            StorageError::Full { .. } => Self::Failed("my storage is full; nothing was changed".to_owned()),
+            StorageError::ReadOnly { .. } => Self::Failed("my storage is read-only; nothing was changed".to_owned()),
+            error if error.is_retryable() => Self::Retry("my storage does not answer".to_owned()),
+            error => Self::Failed(error.to_string()),
+        }
     }
 }
 

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::Value;
-use storage::timers::TimerRow;
+use storage::timers::Timer;
+
+use ulid::Ulid;
 
 use super::Services;
 use crate::cluster::ChannelSlot;
@@ -20,7 +22,7 @@ use crate::messages::{ChatEvent, Delivery, EventClass, EventKind, Offer};
 
 const TICK: Duration = Duration::from_millis(500);
 /// Due timers looked at in one tick.
-const DUE_PER_TICK_MAX: i64 = 500;
+const DUE_PER_TICK_MAX: u32 = 500;
 /// A fired timer that nobody claimed is fired again after this.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
@@ -32,9 +34,9 @@ pub struct Scheduler {
 #[derive(Debug, Default)]
 pub struct State {
     /// Timer id → the channel's lines when it last fired; a timer that never fired here counts from the start.
-    lines_at_fire: HashMap<String, u64>,
+    lines_at_fire: HashMap<Ulid, u64>,
     /// Timer id → when its event was sent; until the claim moves the due time, or it is sent again.
-    asked: HashMap<String, Instant>,
+    asked: HashMap<Ulid, Instant>,
 }
 
 #[derive(Debug)]
@@ -64,12 +66,12 @@ impl Actor for Scheduler {
 }
 
 impl Scheduler {
-    fn fire_if_wanted(&self, state: &mut State, timer: &TimerRow) {
+    fn fire_if_wanted(&self, state: &mut State, timer: &Timer) {
         let Some(slot) = self.services.directory.get(timer.channel_id) else { return };
         let seen = slot.lines().saturating_sub(state.lines_at_fire.get(&timer.id).copied().unwrap_or_default());
         let live = slot.stream().and_then(|info| info.live);
-        let enough = seen >= u64::try_from(timer.min_lines).unwrap_or_default();
-        if state.asked.contains_key(&timer.id) || !enough || (timer.only_live && live != Some(true)) {
+        let enough = seen >= u64::try_from(timer.spec.min_lines).unwrap_or_default();
+        if state.asked.contains_key(&timer.id) || !enough || (timer.spec.only_live && live != Some(true)) {
             return;
         }
         let Some(sink) = slot.outlet() else { return };
@@ -77,17 +79,17 @@ impl Scheduler {
             Delivery { event: self.event(&slot, timer), received: Instant::now(), sink, permit: None };
         // A full lane is tried again with the next look at the timer.
         if let Offer::Queued { .. } = self.services.directory.route(&slot, delivery, EventClass::Control) {
-            state.lines_at_fire.insert(timer.id.clone(), slot.lines());
-            state.asked.insert(timer.id.clone(), Instant::now());
+            state.lines_at_fire.insert(timer.id, slot.lines());
+            state.asked.insert(timer.id, Instant::now());
         }
     }
 
-    fn event(&self, slot: &ChannelSlot, timer: &TimerRow) -> ChatEvent {
+    fn event(&self, slot: &ChannelSlot, timer: &Timer) -> ChatEvent {
         let due_at = timer.next_due_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
         let mut event = self.services.system_event(slot);
         event.kind = EventKind::TimerDue;
         event.message_id = Some(format!("timer:{}:{due_at}", timer.id));
-        event.metadata.insert("timer_id".to_owned(), Value::String(timer.id.clone()));
+        event.metadata.insert("timer_id".to_owned(), Value::String(timer.id.to_string()));
         event.metadata.insert("due_at".to_owned(), Value::String(due_at));
         event
     }

@@ -11,7 +11,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::stream_info::StreamInfo;
 use domain::{ChannelId, ChannelKey, CommunityId, Platform};
 use ractor::ActorRef;
-use storage::changes::Change;
+use storage::Change;
 use tokio::sync::watch;
 
 use crate::messages::spawner::SharedSpawner;
@@ -87,7 +87,7 @@ impl ChannelSlot {
 
     /// Where replies to no line go; set by the platform that serves the channel.
     pub fn outlet(&self) -> Option<Arc<dyn ReplySink>> {
-        self.outlet.load().as_ref().map(|outlet| Arc::clone(outlet))
+        self.outlet.load_full().map(|outlet| Arc::clone(&*outlet))
     }
 
     pub fn set_outlet(&self, outlet: Option<Arc<dyn ReplySink>>) {
@@ -189,15 +189,18 @@ impl Directory {
         self.version.subscribe()
     }
 
-    /// Notes the platform's id of a channel, learned from the platform; from then on it is found by it too.
-    pub fn learn_platform_id(&self, slot: &Arc<ChannelSlot>, platform_id: &str) {
-        if slot.platform_id().is_some_and(|known| *known == platform_id) {
+    /// Notes the platform's ids of channels, learned from the platform; from then on they are found by them too. One
+    /// copy of the map per call: learn in batches.
+    pub fn learn_platform_ids(&self, learned: &[(Arc<ChannelSlot>, String)]) {
+        if learned.is_empty() {
             return;
         }
-        slot.platform_id.store(Some(Arc::new(platform_id.to_owned())));
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut by_name = HashMap::clone(&self.by_name.load());
-        by_name.insert((slot.platform, platform_id.to_owned()), Arc::clone(slot));
+        for (slot, platform_id) in learned {
+            slot.platform_id.store(Some(Arc::new(platform_id.clone())));
+            by_name.insert((slot.platform, platform_id.clone()), Arc::clone(slot));
+        }
         self.by_name.store(Arc::new(by_name));
     }
 

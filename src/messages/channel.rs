@@ -1,6 +1,5 @@
 //! The mailbox of a channel actor: control only. Chat travels in the [`Lane`](super::Lane).
 
-use chrono::{DateTime, Utc};
 use domain::ChannelId;
 use ractor::{ActorRef, RpcReplyPort};
 use serde::Serialize;
@@ -36,14 +35,13 @@ pub enum ChannelMsg {
 /// Everything the gate needs of one channel, as read from the storage.
 #[derive(Debug, Default)]
 pub struct LoadedChannel {
-    pub commands: Vec<storage::commands::CommandRow>,
-    pub aliases: Vec<storage::aliases::AliasRow>,
-    /// (platform user id, level) of regulars and editors.
-    pub roles: Vec<(String, domain::Level)>,
-    /// (module, enabled) where somebody switched.
-    pub module_states: Vec<(String, bool)>,
-    /// (command, user, expiry); an empty user is the command's global cooldown.
-    pub cooldowns: Vec<(String, String, DateTime<Utc>)>,
+    pub commands: Vec<storage::commands::Command>,
+    pub aliases: Vec<storage::aliases::Alias>,
+    /// Regulars and editors.
+    pub roles: Vec<storage::roles::Role>,
+    /// Where somebody switched a module.
+    pub module_states: Vec<storage::module_states::ModuleState>,
+    pub cooldowns: Vec<storage::cooldowns::Cooldown>,
 }
 
 /// What an operator can do to a module in a channel.

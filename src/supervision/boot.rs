@@ -94,11 +94,11 @@ pub async fn seed_commands(config: &Config, services: &Services) -> anyhow::Resu
     Ok(())
 }
 
-fn seed_row(seed: &crate::config::SeedCommand) -> storage::commands::NewCommand {
-    storage::commands::NewCommand {
-        permission_level: seed.level,
-        cooldown_secs: u32::try_from(seed.cooldown.as_secs()).unwrap_or(u32::MAX),
-        ..storage::commands::NewCommand::custom(&seed.name, &seed.response)
+fn seed_row(seed: &crate::config::SeedCommand) -> storage::commands::CommandSpec {
+    storage::commands::CommandSpec {
+        level: seed.level,
+        cooldown_secs: i64::try_from(seed.cooldown.as_secs()).unwrap_or(i64::MAX),
+        ..storage::commands::CommandSpec::custom(seed.name.as_str(), seed.response.as_str())
     }
 }
 
@@ -112,9 +112,7 @@ pub async fn load_channels(config: &Config, services: &Services, console: bool) 
         keys.push(ChannelKey::new(Platform::Console, CONSOLE_LOGIN)?);
     }
     for page in keys.chunks(PAGE) {
-        let mut tx = services.db.begin().await?;
-        storage::channels::ensure_many(&mut tx, page, services.clock.now()).await?;
-        tx.commit().await?;
+        storage::channels::ensure_many(&services.db, page, services.clock.now()).await?;
     }
     let mut after: Option<ChannelId> = None;
     loop {

@@ -69,7 +69,7 @@ impl Keys {
             None => service_key(&data_dir.join(SERVICE_KEY_FILE))?,
         };
         let vault = match &config.storage.key {
-            Some(key) => Vault::from_text(key).context("storage.key")?,
+            Some(key) => Vault::from_hex(key).context("storage.key")?,
             None => Vault::open_or_create(&data_dir.join(STORAGE_KEY_FILE))
                 .with_context(|| format!("{}/{STORAGE_KEY_FILE}", data_dir.display()))?,
         };

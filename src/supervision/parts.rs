@@ -39,6 +39,8 @@ pub struct Wiring {
     pub console: bool,
     pub stop_reading: CancellationToken,
     pub stop_hub: CancellationToken,
+    /// Cancelled by an operator who wants the node to stop softly.
+    pub drain: CancellationToken,
 }
 
 impl fmt::Debug for Wiring {
@@ -156,7 +158,11 @@ fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
         metrics: wiring.metrics.clone(),
         service_key: wiring.service_key.clone(),
         modules: Arc::new(super::boot::module_infos(&services.registry)),
-        operator: Arc::new(NodeOperator { spawner: Arc::clone(&wiring.spawner) }),
+        operator: Arc::new(NodeOperator {
+            spawner: Arc::clone(&wiring.spawner),
+            directory: Arc::clone(&services.directory),
+            drain: wiring.drain.clone(),
+        }),
         node: hub::NodeInfo {
             id: services.node_id.clone(),
             version: env!("CARGO_PKG_VERSION"),

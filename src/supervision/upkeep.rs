@@ -70,8 +70,8 @@ impl Upkeep {
         for pool in self.services.db.pool_gauges() {
             metrics::gauge!("waddlebot_db_connections", "service" => SERVICE, "pool" => pool.pool, "state" => "idle")
                 .set(f64::from(pool.idle));
-            metrics::gauge!("waddlebot_db_connections", "service" => SERVICE, "pool" => pool.pool, "state" => "open")
-                .set(f64::from(pool.open));
+            metrics::gauge!("waddlebot_db_connections", "service" => SERVICE, "pool" => pool.pool, "state" => "in_use")
+                .set(f64::from(pool.in_use));
         }
     }
 

@@ -69,6 +69,19 @@ pub async fn bump_count(tx: &mut Tx, id: Ulid) -> Result<Option<i64>, StorageErr
     Ok(row.map(|(count,)| count))
 }
 
+/// Adds what was used since the last time; names that are gone are left out.
+pub async fn count_uses(
+    db: &crate::Db,
+    channel_id: ChannelId,
+    uses: &[(String, i64)],
+) -> Result<(), StorageError> {
+    let mut tx = db.begin().await?;
+    for (name, n) in uses {
+        on!(&mut tx, &COUNT_USES, execute, channel_id.to_string(), name, n)?;
+    }
+    tx.commit().await
+}
+
 /// The alias of that name.
 pub async fn get<'a>(
     on: impl Into<Target<'a>> + Send,
@@ -87,6 +100,12 @@ pub async fn list<'a>(
     let rows = on!(on.into(), &LIST, fetch_all as Row, channel_id.to_string(), i64::from(ALIASES_MAX))?;
     Ok(rows.into_iter().map(Alias::from).collect())
 }
+
+const COUNT_USES: Statement = sql!(
+    "update",
+    "aliases",
+    "UPDATE aliases SET usage_count = usage_count + $3 WHERE channel_id = $1 AND name = $2"
+);
 
 const COUNT: Statement = sql!("select", "aliases", "SELECT COUNT(*) FROM aliases WHERE channel_id = $1");
 
@@ -125,4 +144,4 @@ const LIST: Statement = sql!(
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] =
-    &[&COUNT, &INSERT, &DELETE, &DELETE_BY_ID, &BUMP, &GET, &LIST];
+    &[&COUNT_USES, &COUNT, &INSERT, &DELETE, &DELETE_BY_ID, &BUMP, &GET, &LIST];

@@ -97,6 +97,15 @@ pub struct Change {
 }
 
 impl Change {
+    /// Whether a channel of that community must read anew.
+    pub fn concerns(&self, channel_id: ChannelId, community_id: CommunityId) -> bool {
+        match self.scope {
+            ChangeScope::Global => true,
+            ChangeScope::Community(id) => id == community_id,
+            ChangeScope::Channel(id) => id == channel_id,
+        }
+    }
+
     pub const fn new(scope: ChangeScope, kind: ChangeKind) -> Self {
         Self { scope, kind }
     }
@@ -152,7 +161,7 @@ pub async fn head(db: &Db) -> Result<ChangeCursor, StorageError> {
 
 /// What was committed since `cursor`, at most `limit` rows, in the order in which they may be applied.
 ///
-/// On PostgreSQL ids may be committed out of order, so the next page begins at the oldest transaction that was
+/// On `PostgreSQL` ids may be committed out of order, so the next page begins at the oldest transaction that was
 /// still running: rows may come twice, and none is missed.
 pub async fn since(db: &Db, cursor: ChangeCursor, limit: u32) -> Result<ChangePage, StorageError> {
     let limit = page(limit, PAGE_MAX);

@@ -2,35 +2,42 @@
 
 use std::time::{Duration, Instant};
 
+use storage::cooldowns::Cooldown;
+
 use super::state::State;
 
 /// Cooldowns with less than this left are not worth a write.
 const COOLDOWN_KEPT_FROM: Duration = Duration::from_secs(60);
+/// Rows of one write.
+const COOLDOWNS_MAX: usize = 1_000;
 /// The write is given up after this; a channel that ends must not hang on its storage.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl State {
-    /// Writes in one transaction what must survive. A failure is logged: it costs a cooldown, not an effect.
+    /// Writes what must survive. A failure is logged: it costs a cooldown, not an effect.
     pub async fn flush(&mut self) {
         let (wall, now) = (self.services.clock.now(), Instant::now());
-        let cooldowns: Vec<_> = self
+        let mut cooldowns: Vec<_> = self
             .gate
             .cooldowns
             .left_over(now, COOLDOWN_KEPT_FROM)
-            .map(|(command, user, left)| (command.to_owned(), user.to_owned(), wall + left))
+            .map(|running| Cooldown {
+                channel_id: self.slot.id,
+                command: running.command.to_owned(),
+                platform_user_id: running.user.map(str::to_owned),
+                person_id: None,
+                expires_at: wall + running.left,
+            })
             .collect();
+        cooldowns.truncate(COOLDOWNS_MAX);
         let alias_uses: Vec<_> = self.alias_uses.drain().collect();
         if cooldowns.is_empty() && alias_uses.is_empty() {
             return;
         }
         let db = &self.services.db;
         let write = async {
-            let mut tx = db.begin().await?;
-            storage::cooldowns::save(&mut tx, self.slot.id, &cooldowns, wall).await?;
-            for (name, uses) in &alias_uses {
-                storage::aliases::count_uses(&mut tx, self.slot.id, name, *uses).await?;
-            }
-            tx.commit().await
+            storage::cooldowns::save(db, &cooldowns).await?;
+            storage::aliases::count_uses(db, self.slot.id, &alias_uses).await
         };
         match tokio::time::timeout(FLUSH_TIMEOUT, write).await {
             Ok(Ok(())) => {}

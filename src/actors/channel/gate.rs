@@ -67,7 +67,7 @@ impl Gate {
         Self {
             cooldowns: Cooldowns::default(),
             rates: HashMap::new(),
-            rate_limit: limits.command_rate,
+            rate_limit: u32::try_from(limits.command_rate).unwrap_or(u32::MAX),
             rate_window: limits.command_rate_window,
         }
     }

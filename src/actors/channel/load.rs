@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::Refusal;
+use domain::{CooldownLeft, Refusal};
 use storage::{Db, StorageError};
 
 use super::state::{State, Table};
@@ -102,9 +102,10 @@ impl State {
 
     fn restore_cooldowns(&mut self, loaded: &LoadedChannel) {
         let (wall, now) = (self.services.clock.now(), Instant::now());
-        for (command, user, expires_at) in &loaded.cooldowns {
-            if let Ok(left) = (*expires_at - wall).to_std() {
-                self.gate.cooldowns.restore(command, user, now + left);
+        for stored in &loaded.cooldowns {
+            if let Ok(left) = (stored.expires_at - wall).to_std() {
+                let (command, user) = (stored.command.as_str(), stored.platform_user_id.as_deref());
+                self.gate.cooldowns.restore(CooldownLeft { command, user, left }, now);
             }
         }
     }
@@ -118,7 +119,7 @@ async fn read_channel(
 ) -> Result<LoadedChannel, StorageError> {
     Ok(LoadedChannel {
         commands: storage::commands::for_channel(db, channel_id, community_id).await?,
-        aliases: storage::aliases::of_channel(db, channel_id).await?,
+        aliases: storage::aliases::list(db, channel_id).await?,
         roles: storage::roles::of_community(db, community_id).await?,
         module_states: storage::module_states::of_channel(db, channel_id).await?,
         cooldowns: storage::cooldowns::load(db, channel_id, now).await?,
@@ -130,24 +131,31 @@ fn table_of(loaded: LoadedChannel) -> CommandTable {
         .commands
         .into_iter()
         .map(|row| {
-            let custom = row.response.map(|response| Arc::new(CustomCommand { id: row.id, response }));
+            let spec = row.spec;
+            let custom = (!spec.response.is_empty())
+                .then(|| Arc::new(CustomCommand { id: row.id.to_string(), response: spec.response }));
             let entry = TableEntry {
-                module: row.module_name,
-                level: row.permission_level,
-                cooldown_secs: row.cooldown_secs,
-                user_cooldown_secs: row.user_cooldown_secs,
-                enabled: row.is_enabled,
+                module: spec.module_name,
+                level: spec.level,
+                cooldown_secs: u32::try_from(spec.cooldown_secs).unwrap_or_default(),
+                user_cooldown_secs: u32::try_from(spec.user_cooldown_secs).unwrap_or_default(),
+                enabled: spec.is_enabled,
                 custom,
             };
-            (row.command, entry)
+            (spec.command, entry)
         })
         .collect();
     CommandTable {
         commands,
         aliases: loaded.aliases.into_iter().map(|row| (row.name, row.body)).collect(),
-        roles: loaded.roles.into_iter().collect(),
-        modules: loaded.module_states.into_iter().collect(),
+        roles: loaded.roles.into_iter().map(role_entry).collect(),
+        modules: loaded.module_states.into_iter().map(|state| (state.module, state.is_enabled)).collect(),
     }
+}
+
+/// A role is found by the platform's id, or by login while nobody of that login was seen.
+fn role_entry(role: storage::roles::Role) -> (String, domain::Level) {
+    (role.platform_user_id.unwrap_or_else(|| format!("login:{}", role.login)), role.level)
 }
 
 fn without_roles(former: &CommandTable) -> CommandTable {

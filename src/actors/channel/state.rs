@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use domain::Outcome;
 use domain::cooldown::SaidOnce;
-use domain::recent_ids::RecentIds;
+use domain::recent_ids::{IDS_MAX, IDS_TTL, RecentIds};
 use ractor::ActorRef;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -65,7 +65,7 @@ impl State {
             myself,
             table: Table::Absent,
             waiting: VecDeque::new(),
-            seen: RecentIds::for_commands(),
+            seen: RecentIds::new(IDS_MAX, IDS_TTL),
             said: SaidOnce::default(),
             seats: HashMap::new(),
             alias_uses: HashMap::new(),

@@ -1,0 +1,265 @@
+//! The root of the Twitch platform.
+//!
+//! Receives: news and ends of its connections, news of the token, changes of the directory, a tick.
+//! Sends: orders to connections; nothing to channels, which get their events from the connections.
+//! Owns: the plan of JOINs, the connections and their back-off, the senders of all channels.
+//! Dies: with its supervisor. It first sends what waits, at most 5 s, then closes its connections.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::{ChannelId, Platform};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use rand::RngExt;
+use rand::rngs::SmallRng;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::account::Account;
+use super::connection::{ConnectionId, End, Login};
+use super::credentials::{Keeper, KeeperDeps, TokenNews};
+use super::fleet::Fleet;
+use super::intake::{Handle, News};
+use super::joins::Joins;
+use super::pump::Pump;
+use super::sender::ChannelSender;
+use super::settings::Settings;
+use super::socket::{self, Trust};
+use crate::cluster::ChannelSlot;
+use crate::messages::PlatformReport;
+use crate::platforms::PlatformDeps;
+
+mod work;
+
+/// How often the actor looks at what is due.
+const TICK: Duration = Duration::from_millis(100);
+/// What waits to be sent may take this long at the end.
+const FLUSH_MAX: Duration = Duration::from_secs(5);
+/// And the connections this long to write what they have and close.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(20);
+
+/// What the actor is told.
+#[derive(Debug)]
+pub enum TwitchMsg {
+    /// Channels were added or removed.
+    DirectoryChanged,
+    Tick,
+    News {
+        connection: ConnectionId,
+        news: News,
+    },
+    Ended {
+        connection: ConnectionId,
+        end: End,
+    },
+    Token(TokenNews),
+}
+
+/// Starts as [`super::SPEC`] says.
+#[derive(Debug)]
+pub struct TwitchActor;
+
+/// Whether, and as whom, to log in.
+#[derive(Clone)]
+enum Identity {
+    /// The token's owner is not known yet.
+    Unknown,
+    Known(Login),
+    /// Chat refused the token; it is being looked at.
+    Doubted(Login),
+    /// Nothing more is tried.
+    Refused,
+}
+
+/// What the board shows, by where it came from; the first that is there is shown.
+#[derive(Debug, Default)]
+struct Troubles {
+    token: Option<String>,
+    connection: Option<String>,
+    channel: Option<String>,
+}
+
+/// The actor's state.
+pub struct State {
+    myself: ActorRef<TwitchMsg>,
+    deps: PlatformDeps,
+    settings: Arc<Settings>,
+    account: Arc<Account>,
+    /// `None` for an address without encryption.
+    trust: Option<Trust>,
+    identity: Identity,
+    /// Notified when the keeper should look at the token now.
+    doubt: Arc<Notify>,
+    handles: HashMap<ChannelId, Handle>,
+    joins: Joins,
+    fleet: Fleet,
+    /// Platform ids that the directory and the storage do not know yet.
+    learned: Vec<(Arc<ChannelSlot>, String)>,
+    logged_in_as: Option<String>,
+    troubles: Troubles,
+    report: PlatformReport,
+    /// Cancelled with the actor: all its tasks end.
+    closed: CancellationToken,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.closed.cancel();
+    }
+}
+
+impl Actor for TwitchActor {
+    type Msg = TwitchMsg;
+    type State = State;
+    type Arguments = PlatformDeps;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<TwitchMsg>,
+        deps: PlatformDeps,
+    ) -> Result<State, ActorProcessingErr> {
+        let settings = Arc::new(Settings::from(&*deps.config));
+        let trust = if socket::is_encrypted(&settings.irc_url) {
+            let ca_file = settings.ca_file.clone();
+            Some(tokio::task::spawn_blocking(move || Trust::load(ca_file.as_deref())).await??)
+        } else {
+            None
+        };
+        let mut state = State::new(myself, deps, settings, trust);
+        state.start_tasks();
+        state.reconcile();
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<TwitchMsg>,
+        message: TwitchMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            TwitchMsg::DirectoryChanged => state.reconcile(),
+            TwitchMsg::Tick => state.tick(),
+            TwitchMsg::News { connection, news } => state.news(connection, news),
+            TwitchMsg::Ended { connection, end } => state.ended(connection, &end),
+            TwitchMsg::Token(news) => state.token(news),
+        }
+        state.report();
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<TwitchMsg>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let deadline = Instant::now() + FLUSH_MAX;
+        while state.account.n_waiting() > 0 && state.fleet.n_ready() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(POLL).await;
+        }
+        state.fleet.finish_all();
+        let deadline = Instant::now() + CLOSE_MAX;
+        while state.fleet.any_open() && Instant::now() < deadline {
+            tokio::time::sleep(POLL).await;
+        }
+        state.closed.cancel();
+        state.deps.board.set(Platform::Twitch, PlatformReport::default());
+        Ok(())
+    }
+}
+
+impl State {
+    fn new(
+        myself: ActorRef<TwitchMsg>,
+        deps: PlatformDeps,
+        settings: Arc<Settings>,
+        trust: Option<Trust>,
+    ) -> Self {
+        let mut rng: SmallRng = rand::make_rng();
+        let identity = if settings.bot_token.is_none() {
+            let nick = format!("justinfan{}", rng.random_range(10_000..1_000_000));
+            Identity::Known(Login { nick, token: None })
+        } else {
+            Identity::Unknown
+        };
+        Self {
+            myself,
+            account: Arc::new(Account::new(&settings)),
+            trust,
+            identity,
+            doubt: Arc::default(),
+            handles: HashMap::new(),
+            joins: Joins::new(settings.joins_per_10s),
+            fleet: Fleet::new(settings.connections_per_second, settings.auth_per_10s, rng),
+            learned: Vec::new(),
+            logged_in_as: None,
+            troubles: Troubles::default(),
+            report: PlatformReport::default(),
+            closed: CancellationToken::new(),
+            settings,
+            deps,
+        }
+    }
+
+    /// Starts what runs beside the actor and ends with it.
+    fn start_tasks(&self) {
+        let tasks = &self.deps.tasks;
+        tasks.spawn(Pump::new(Arc::clone(&self.account)).run(self.closed.clone()));
+        let keeper = Keeper::new(KeeperDeps {
+            settings: Arc::clone(&self.settings),
+            http: self.deps.http.clone(),
+            db: self.deps.db.clone(),
+            vault: self.deps.vault.clone(),
+            clock: self.deps.clock.clone(),
+            actor: self.myself.clone(),
+            doubt: Arc::clone(&self.doubt),
+        });
+        if let Some(keeper) = keeper {
+            tasks.spawn(keeper.run(self.closed.clone()));
+        }
+        tasks.spawn(watch(self.deps.directory.watch(), self.myself.clone(), self.closed.clone()));
+        // Ends with the actor.
+        drop(self.myself.send_interval(TICK, || TwitchMsg::Tick));
+    }
+
+    /// Takes over which channels the directory holds.
+    fn reconcile(&mut self) {
+        let slots = self.deps.directory.all().into_iter().filter(|slot| slot.platform == Platform::Twitch);
+        let mut wanted = Vec::new();
+        for slot in slots {
+            wanted.push((slot.id, slot.login.clone()));
+            self.handles.entry(slot.id).or_insert_with(|| {
+                let sender = ChannelSender::new(slot.id, slot.login.clone(), Arc::clone(&self.account));
+                self.account.add_sender(Arc::clone(&sender));
+                Handle { slot, sender }
+            });
+        }
+        for (id, login, connection) in self.joins.reconcile(wanted) {
+            if let Some(connection) = connection {
+                self.part(connection, login);
+            }
+            self.account.remove_sender(id);
+            if let Some(handle) = self.handles.remove(&id) {
+                handle.sender.abandon();
+            }
+        }
+    }
+}
+
+/// Tells the actor of changes of the directory.
+async fn watch(
+    mut version: tokio::sync::watch::Receiver<u64>,
+    actor: ActorRef<TwitchMsg>,
+    closed: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = closed.cancelled() => return,
+            changed = version.changed() => if changed.is_err() || actor.cast(TwitchMsg::DirectoryChanged).is_err() {
+                return;
+            },
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What waits to be written to one connection: a bounded buffer that its writer empties in one go.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use crate::messages::Permit;
+
+/// A connection that takes no more than this is too slow; what comes then waits in its channel's queue.
+const OUTLET_BYTES_MAX: usize = 64 << 10;
+
+/// What is owed when the last part of a reply is written.
+#[derive(Debug)]
+pub struct Receipt {
+    /// When the event that is answered was received.
+    pub received: Instant,
+    /// Comes back to the channel's bound by being dropped. `None` when nothing is answered.
+    pub permit: Option<Arc<Permit>>,
+}
+
+/// Lines that are written together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub bytes: Vec<u8>,
+    /// One for each reply whose last part is among the lines.
+    pub receipts: Vec<Receipt>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Batch,
+    closed: bool,
+    /// Nothing more comes: write what waits, then close.
+    finishing: bool,
+}
+
+/// The write side of a connection as its senders see it. The connection's task holds the other end.
+#[derive(Default)]
+pub struct Outlet {
+    state: Mutex<State>,
+    filled: Notify,
+}
+
+impl fmt::Debug for Outlet {
+    /// Without the lines: a login stands among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outlet").field("bytes", &self.lock().waiting.bytes.len()).finish_non_exhaustive()
+    }
+}
+
+impl Outlet {
+    /// Whether a reply would be taken now.
+    pub fn has_room(&self) -> bool {
+        let state = self.lock();
+        !state.closed && !state.finishing && state.waiting.bytes.len() < OUTLET_BYTES_MAX
+    }
+
+    /// Appends what `write` writes, complete lines with their line ends. The caller asked [`Outlet::has_room`] before;
+    /// on a closed connection the lines are lost, and so the call says `false`.
+    pub fn push(&self, receipt: Option<Receipt>, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut state = self.lock();
+        if state.closed {
+            return false;
+        }
+        let wake = state.waiting.bytes.is_empty();
+        write(&mut state.waiting.bytes);
+        state.waiting.receipts.extend(receipt);
+        drop(state);
+        if wake {
+            self.filled.notify_one();
+        }
+        true
+    }
+
+    /// Appends one line of the protocol.
+    pub fn push_line(&self, line: &str) -> bool {
+        self.push(None, |bytes| {
+            bytes.extend_from_slice(line.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        })
+    }
+
+    /// Waits for lines and takes them all, giving `spare`'s memory for the next ones. `None`: all is written that
+    /// will ever come.
+    ///
+    /// # Cancel safety
+    /// Nothing is taken when the future is dropped.
+    pub async fn take(&self, spare: &mut Batch) -> Option<()> {
+        loop {
+            {
+                let mut state = self.lock();
+                if !state.waiting.bytes.is_empty() {
+                    std::mem::swap(&mut state.waiting, spare);
+                    return Some(());
+                }
+                if state.finishing || state.closed {
+                    return None;
+                }
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// Whether the connection is gone.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Nothing more is taken; what waits is still written, then the connection closes.
+    pub fn finish(&self) {
+        self.lock().finishing = true;
+        self.filled.notify_one();
+    }
+
+    /// The connection is gone; returns how many replies waited and are lost with it.
+    pub fn close(&self) -> usize {
+        let mut state = self.lock();
+        state.closed = true;
+        let lost = std::mem::take(&mut state.waiting);
+        drop(state);
+        self.filled.notify_one();
+        lost.receipts.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_between_two_takes_leaves_together() {
+        let outlet = Outlet::default();
+        assert!(outlet.push_line("PING :a") && outlet.push_line("PING :b"));
+        let mut batch = Batch::default();
+        assert!(outlet.take(&mut batch).await.is_some());
+        assert_eq!(batch.bytes, b"PING :a\r\nPING :b\r\n");
+    }
+
+    #[tokio::test]
+    async fn a_finished_outlet_gives_what_waits_and_then_ends() {
+        let outlet = Outlet::default();
+        outlet.push_line("QUIT");
+        outlet.finish();
+        assert!(!outlet.has_room());
+        let mut batch = Batch::default();
+        assert!(outlet.take(&mut batch).await.is_some());
+        assert!(outlet.take(&mut Batch::default()).await.is_none());
+    }
+
+    #[test]
+    fn a_closed_outlet_counts_what_was_lost_and_takes_nothing() {
+        let outlet = Outlet::default();
+        let receipt = Receipt { received: Instant::now(), permit: None };
+        outlet.push(Some(receipt), |bytes| bytes.extend_from_slice(b"PRIVMSG #a :b\r\n"));
+        assert_eq!(outlet.close(), 1);
+        assert!(!outlet.push_line("PING") && !outlet.has_room());
+    }
+}
