@@ -99,6 +99,14 @@ impl Launch {
         node
     }
 
+    /// Starts the node and kills it after that time, ready or not.
+    pub async fn start_and_kill(&self, after: Duration) {
+        let mut child =
+            self.command().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+        tokio::time::sleep(after).await;
+        child.kill().await.expect("is killed");
+    }
+
     /// Runs the node to its end, for starts that are refused: status, both outputs, how long it took.
     pub async fn run_to_end(&self) -> (ExitStatus, String, Duration) {
         let started = Instant::now();
