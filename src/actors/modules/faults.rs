@@ -11,7 +11,7 @@ use crate::messages::{CommandCall, Line, Reply};
 /// How long `!spin` holds its thread: longer than the watchdog allows.
 const SPIN: Duration = Duration::from_secs(10);
 /// How long `!sleep60` sleeps.
-const SLEEP: Duration = Duration::from_secs(60);
+const SLEEP: Duration = Duration::from_mins(1);
 /// Failed attempts of `!retry` before one succeeds.
 const RETRIES: u32 = 2;
 

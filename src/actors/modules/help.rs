@@ -66,12 +66,9 @@ fn explain(ctx: &Context, name: &str) -> String {
 }
 
 fn conditions(level: Level, cooldown_secs: u32, is_off: bool) -> String {
-    let mut text = format!("For {}", audience(level));
-    if cooldown_secs > 0 {
-        text.push_str(&format!(", every {cooldown_secs} s"));
-    }
-    text.push_str(if is_off { ". Switched off here." } else { "." });
-    text
+    let cooldown = if cooldown_secs > 0 { format!(", every {cooldown_secs} s") } else { String::new() };
+    let off = if is_off { " Switched off here." } else { "" };
+    format!("For {}{cooldown}.{off}", audience(level))
 }
 
 #[cfg(test)]

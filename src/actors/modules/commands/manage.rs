@@ -29,15 +29,6 @@ impl Place {
         Self { channel_id: ctx.channel_id(), community_id: ctx.community_id(), caller: call.level }
     }
 
-    pub fn change(self, scope: CommandScope) -> Change {
-        let scope = match scope {
-            CommandScope::Channel(id) => ChangeScope::Channel(id),
-            CommandScope::Community(id) => ChangeScope::Community(id),
-            CommandScope::Global => ChangeScope::Global,
-        };
-        Change::new(scope, ChangeKind::Commands)
-    }
-
     pub const fn aliases_change(self) -> Change {
         Change::new(ChangeScope::Channel(self.channel_id), ChangeKind::Aliases)
     }
@@ -75,6 +66,16 @@ impl Place {
     }
 }
 
+/// Tells every node that the commands of that scope changed.
+pub const fn change(scope: CommandScope) -> Change {
+    let scope = match scope {
+        CommandScope::Channel(id) => ChangeScope::Channel(id),
+        CommandScope::Community(id) => ChangeScope::Community(id),
+        CommandScope::Global => ChangeScope::Global,
+    };
+    Change::new(scope, ChangeKind::Commands)
+}
+
 /// `!addcom <name> <text>`.
 pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, ModuleError> {
     let (name, options, text) = typed(args, "addcom <name> <text>")?;
@@ -105,7 +106,7 @@ pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String
             }
             let said = add_aliases(tx, place, &name, &options, now).await?;
             let effect = Effect::new(format!("!{name} added{said}.")).audited(entry);
-            Ok(effect.changed(place.change(scope)).changed(place.aliases_change()))
+            Ok(effect.changed(change(scope)).changed(place.aliases_change()))
         }
         .boxed()
     });
@@ -128,10 +129,7 @@ pub async fn edit(ctx: &Context, call: &CommandCall, args: &str) -> Result<Strin
     let entry = audit::entry(ctx, &call.event, "command.edit", format!("!{name}"));
     let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
         async move {
-            let found = match place.find(tx, &name).await? {
-                None => return Ok(Effect::new(unknown)),
-                Some(found) => found,
-            };
+            let Some(found) = place.find(tx, &name).await? else { return Ok(Effect::new(unknown)) };
             if let Some(refusal) = refuse_foreign(&found, place.caller) {
                 return Ok(Effect::new(refusal));
             }
@@ -140,7 +138,7 @@ pub async fn edit(ctx: &Context, call: &CommandCall, args: &str) -> Result<Strin
             let scope = place.write(tx, &found, &spec, now).await?;
             let said = add_aliases(tx, place, &name, &options, now).await?;
             let effect = Effect::new(format!("!{name} changed{said}.")).audited(entry);
-            Ok(effect.changed(place.change(scope)).changed(place.aliases_change()))
+            Ok(effect.changed(change(scope)).changed(place.aliases_change()))
         }
         .boxed()
     });
@@ -167,10 +165,7 @@ pub async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<Str
     let entry = audit::entry(ctx, &call.event, "command.remove", format!("!{name}"));
     let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
         async move {
-            let found = match place.find(tx, &name).await? {
-                None => return Ok(Effect::new(unknown)),
-                Some(found) => found,
-            };
+            let Some(found) = place.find(tx, &name).await? else { return Ok(Effect::new(unknown)) };
             if let Some(refusal) = refuse_foreign(&found, place.caller) {
                 return Ok(Effect::new(refusal));
             }
@@ -187,7 +182,7 @@ pub async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<Str
                 n => format!("!{name} and its {n} aliases removed."),
             };
             let effect = Effect::new(text).audited(entry);
-            Ok(effect.changed(place.change(found.scope)).changed(place.aliases_change()))
+            Ok(effect.changed(change(found.scope)).changed(place.aliases_change()))
         }
         .boxed()
     });

@@ -6,7 +6,7 @@ use storage::{Effect, StorageError, Tx};
 
 use super::flags::{self, Options};
 use super::manage::{self, Place, STEP};
-use crate::actors::command_name::{Standing, no_such_command};
+use crate::actors::command_name::{Standing, audience, no_such_command};
 use crate::actors::{Context, ModuleError, audit};
 use crate::messages::CommandCall;
 
@@ -90,7 +90,7 @@ async fn change(ctx: &Context, call: &CommandCall, name: &str, wish: Wish) -> Re
                 text.push_str(&manage::add_aliases(tx, place, &name, options, now).await?);
             }
             let effect = Effect::new(format!("!{name} {text}.")).audited(entry);
-            Ok(effect.changed(place.change(scope)).changed(place.aliases_change()))
+            Ok(effect.changed(manage::change(scope)).changed(place.aliases_change()))
         }
         .boxed()
     });
@@ -118,14 +118,12 @@ fn fulfil(spec: &mut CommandSpec, wish: &Wish) -> String {
         }
         Wish::Options(options) => {
             manage::apply(spec, options);
-            let mut text = format!("is now for {}", spec.level);
-            if spec.cooldown_secs > 0 {
-                text.push_str(&format!(", every {} s", spec.cooldown_secs));
-            }
-            if spec.user_cooldown_secs > 0 {
-                text.push_str(&format!(", every {} s for each user", spec.user_cooldown_secs));
-            }
-            text
+            let every = |secs: i64, whose: &str| {
+                if secs > 0 { format!(", every {secs} s{whose}") } else { String::new() }
+            };
+            let (common, own) =
+                (every(spec.cooldown_secs, ""), every(spec.user_cooldown_secs, " for each user"));
+            format!("is now for {}{common}{own}", audience(spec.level))
         }
     }
 }

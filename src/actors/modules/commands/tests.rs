@@ -47,9 +47,9 @@ async fn options_are_kept_and_changed() {
     assert_eq!(table.aliases["hello"], "hi {args}");
     assert_eq!(
         world.moderator("!command options !hi -cd 10 -level=250").await,
-        "!hi is now for subscriber, every 10 s, every 60 s for each user."
+        "!hi is now for subscribers and above, every 10 s, every 60 s for each user."
     );
-    assert_eq!(world.moderator("!editcom hi -cd=0 -usercd=0").await, "!hi is now for subscriber.");
+    assert_eq!(world.moderator("!editcom hi -cd=0 -usercd=0").await, "!hi is now for subscribers and above.");
     assert_eq!(world.moderator("!command disable hi").await, "!hi is off.");
     assert!(!world.table().await.commands["hi"].enabled);
     assert_eq!(world.moderator("!command enable hi").await, "!hi is on.");
@@ -83,7 +83,7 @@ async fn a_built_in_command_gets_options_and_nothing_else() {
 async fn another_spelling_of_a_built_in_command_is_the_same_command() {
     let mut world = World::new().await;
     let reply = world.say(Level::Owner, "Own", "!command options counters -cd=7").await;
-    assert_eq!(reply, ["!counter is now for moderator, every 7 s."]);
+    assert_eq!(reply, ["!counter is now for moderators and above, every 7 s."]);
     assert_eq!(world.table().await.commands["counter"].cooldown_secs, 7);
 }
 

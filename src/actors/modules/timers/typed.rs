@@ -10,7 +10,7 @@ use crate::actors::command_name::{mistake, parse_name};
 use crate::actors::modules::commands::split_word;
 
 const INTERVAL_MIN: Duration = Duration::from_mins(1);
-const INTERVAL_MAX: Duration = Duration::from_mins(1_440);
+const INTERVAL_MAX: Duration = Duration::from_hours(24);
 /// Most lines that a timer may wait for.
 const LINES_MAX: u32 = 10_000;
 /// Longest text, in characters: what one chat message holds.
