@@ -13,8 +13,9 @@ fn main() -> anyhow::Result<ExitCode> {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let cli = Cli::parse();
     // Names that are not text cannot be ours.
-    let env: Env =
-        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+    let env: Env = std::env::vars_os()
+        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+        .collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         match cli::dispatch(cli, env.clone()).await {

@@ -68,7 +68,10 @@ pub(super) async fn surround(State(hub): State<Hub>, mut request: Request, next:
     let started = Instant::now();
     let ids = RequestIds::read(request.headers());
     let method = method_label(request.method());
-    let endpoint = request.extensions().get::<MatchedPath>().map_or("unmatched", |path| hub.endpoint_label(path.as_str()));
+    let endpoint = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", |path| hub.endpoint_label(path.as_str()));
     let span = tracing::info_span!("http",
         http.method = method, http.endpoint = endpoint,
         correlation.id = %ids.correlation_id, request.id = %ids.request_id,
@@ -95,13 +98,21 @@ async fn fenced(request: Request, next: Next) -> Response {
                 "service" => "waddlebot", "error_type" => "panic", "severity" => "error")
             .increment(1);
             tracing::error!("an endpoint panicked; this request failed, nothing else");
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "this is our fault; the log has the request id")
-                .into_response()
+            ApiError::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "this is our fault; the log has the request id",
+            )
+            .into_response()
         }
         Err(_elapsed) => {
             tracing::warn!("a request took longer than its limit");
-            ApiError::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "this took longer than 10 s and was given up")
-                .into_response()
+            ApiError::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "timeout",
+                "this took longer than 10 s and was given up",
+            )
+            .into_response()
         }
     }
 }
@@ -163,7 +174,8 @@ fn is_correlation_id(text: &str) -> bool {
 /// `version-trace-parent-flags` in lower-case hex; version ff and ids of zeros are invalid.
 fn is_traceparent(text: &str) -> bool {
     let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let is_id = |part: &str, len: usize| part.len() == len && is_hex(part) && part.bytes().any(|byte| byte != b'0');
+    let is_id =
+        |part: &str, len: usize| part.len() == len && is_hex(part) && part.bytes().any(|byte| byte != b'0');
     let parts: Vec<&str> = text.split('-').collect();
     match parts[..] {
         [version, trace, parent, flags] => {

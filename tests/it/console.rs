@@ -54,7 +54,8 @@ async fn a_second_signal_stops_at_once_and_the_first_one_softly() {
     let mut node = Launch::new("").start().await;
     node.signal(2).await;
     assert!(node.ended().await.success());
-    let mut node = Launch::new("").env("WADDLEBOT_LIMITS__MODULE_TIMEOUT_MS", "20000").console().start().await;
+    let mut node =
+        Launch::new("").env("WADDLEBOT_LIMITS__MODULE_TIMEOUT_MS", "20000").console().start().await;
     node.type_line("!sleep60").await;
     crate::node::eventually("the module sleeps", || async {
         node.metric("waddlebot_active_channels").await >= 1.0

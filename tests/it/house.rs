@@ -50,7 +50,8 @@ fn module_path(relative: &Path) -> Vec<String> {
 
 /// The first words behind every `crate::` and `super::` of a source text, as absolute module paths' first parts.
 fn reached(module: &[String], text: &str) -> Vec<String> {
-    let code: String = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let code: String =
+        text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
     let mut found = Vec::new();
     for (at, _) in code.match_indices("crate::") {
         found.extend(first_words(&code[at + "crate::".len()..]));
@@ -151,7 +152,8 @@ fn the_leaf_crates_know_no_runtime() {
         assert!(!domain.contains(banned), "domain must not depend on {banned}");
     }
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("readable");
-    let own = manifest.split("[dependencies]").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or_default();
+    let own =
+        manifest.split("[dependencies]").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or_default();
     assert!(!own.contains("sqlx"), "all SQL is in crates/storage");
 }
 

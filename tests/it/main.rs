@@ -8,3 +8,7 @@ mod node;
 mod promises;
 mod refusals;
 mod twitch_bot;
+mod twitch_faults;
+mod twitch_rig;
+mod twitch_talking;
+mod twitch_tokens;

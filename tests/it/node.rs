@@ -101,8 +101,13 @@ impl Launch {
 
     /// Starts the node and kills it after that time, ready or not.
     pub async fn start_and_kill(&self, after: Duration) {
-        let mut child =
-            self.command().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+        let mut child = self
+            .command()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
         tokio::time::sleep(after).await;
         child.kill().await.expect("is killed");
     }
@@ -232,7 +237,8 @@ impl Node {
         let (_, text) = self.get("/metrics").await;
         let text = text.as_str().unwrap_or_default().to_owned();
         let (name, labels) = name_and_labels.split_once('{').unwrap_or((name_and_labels, ""));
-        let wanted: Vec<_> = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty()).collect();
+        let wanted: Vec<_> =
+            labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty()).collect();
         text.lines()
             .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
             .filter(|line| wanted.iter().all(|label| line.contains(label)))

@@ -29,7 +29,13 @@ async fn a_truncated_file_is_refused() {
 #[tokio::test]
 async fn every_problem_is_named_at_once_with_file_line_and_key() {
     let config = "[limits]\nchannel_mailbox = \"many\"\nmodule_timeout_ms = 0\n[hubb]\nlisten = \"x\"\n[node]\nidd = \"a\"\n";
-    let names = ["waddlebot.toml:2: limits.channel_mailbox", "waddlebot.toml:3: limits.module_timeout_ms", "hubb", "did you mean", "node.idd"];
+    let names = [
+        "waddlebot.toml:2: limits.channel_mailbox",
+        "waddlebot.toml:3: limits.module_timeout_ms",
+        "hubb",
+        "did you mean",
+        "node.idd",
+    ];
     refused(Launch::new(config), &names).await;
 }
 
@@ -59,7 +65,8 @@ async fn a_secret_file_that_others_can_read_is_refused() {
 
 #[tokio::test]
 async fn what_this_version_lacks_is_refused_by_name() {
-    refused(Launch::new("[redis]\nurl = \"redis://127.0.0.1\"\n"), &["redis.url", "not in this version"]).await;
+    refused(Launch::new("[redis]\nurl = \"redis://127.0.0.1\"\n"), &["redis.url", "not in this version"])
+        .await;
 }
 
 #[tokio::test]

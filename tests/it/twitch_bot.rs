@@ -66,7 +66,11 @@ async fn every_command_is_answered_in_order(fake: &FakeTwitch, channels: &[Strin
         let (channel, round) = line.text.split_once(' ').expect("an echo");
         let round: usize = round.trim_end_matches(['\u{e0000}', ' ']).parse().expect("a number");
         assert_eq!(line.channel_login, channel, "an answer in another channel");
-        assert_eq!(last.insert(channel.to_owned(), round).map_or(0, |last| last + 1), round, "order in {channel}");
+        assert_eq!(
+            last.insert(channel.to_owned(), round).map_or(0, |last| last + 1),
+            round,
+            "order in {channel}"
+        );
     }
     assert!(all, "answered {} channels of {}", last.len(), channels.len());
     assert!(last.values().all(|round| round + 1 == per_channel), "an answer is missing");
@@ -78,7 +82,11 @@ async fn a_thousand_channels_over(url: impl Fn(&FakeTwitch) -> String) {
     let node = start(&fake, &url(&fake), 1000).await;
     every_command_is_answered_in_order(&fake, &names(1000), 3).await;
     let counters = fake.counters();
-    assert_eq!((counters.joins_over, counters.auths_over, counters.sends_refused()), (0, 0, 0), "{counters:?}");
+    assert_eq!(
+        (counters.joins_over, counters.auths_over, counters.sends_refused()),
+        (0, 0, 0),
+        "{counters:?}"
+    );
     let lines_in = node.metric("waddlebot_lines_in_total").await;
     let accounted = node.metric("waddlebot_lines_handled_total").await
         + node.metric("waddlebot_messages_dropped_total").await
@@ -115,17 +123,24 @@ async fn twitchs_own_limits_are_kept_without_any_setting() {
     }
     assert!(fake.wait_until(|fake| fake.received().len() >= 20, soon()).await, "{}", node.log());
     // The window of 20 in 30 s is spent: the 21st line must not come before it slides.
-    let more = fake.wait_until(|fake| fake.received().len() > 20, Instant::now() + Duration::from_secs(3)).await;
+    let more =
+        fake.wait_until(|fake| fake.received().len() > 20, Instant::now() + Duration::from_secs(3)).await;
     let counters = fake.counters();
     assert!(!more, "more than 20 lines in 30 s");
-    assert_eq!((counters.joins_over, counters.auths_over, counters.sends_refused()), (0, 0, 0), "{counters:?}");
+    assert_eq!(
+        (counters.joins_over, counters.auths_over, counters.sends_refused()),
+        (0, 0, 0),
+        "{counters:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cuts_reconnects_and_malformed_lines_lose_only_what_the_cut_took() {
     crypto();
     let fake = quick_fake();
-    let fake = FakeTwitch::start(FakeConfig { cut_every: Some(Duration::from_secs(4)), ..fake }).await.expect("starts");
+    let fake = FakeTwitch::start(FakeConfig { cut_every: Some(Duration::from_secs(4)), ..fake })
+        .await
+        .expect("starts");
     let channels = names(100);
     let node = start(&fake, &fake.irc_url(), 100).await;
     let mut said: Vec<(String, Instant, Vec<u64>)> = Vec::new();
@@ -175,10 +190,21 @@ async fn check_cut_run(fake: &FakeTwitch, said: &[(String, Instant, Vec<u64>)]) 
     let received = fake.received();
     let got: HashSet<_> = received.iter().map(answered).collect();
     let missing: Vec<_> = owed.difference(&got).take(5).collect();
-    println!("said {}, owed {}, answered {}, cut away {}", said.len(), owed.len(), got.len(), said.len() - got.len());
+    println!(
+        "said {}, owed {}, answered {}, cut away {}",
+        said.len(),
+        owed.len(),
+        got.len(),
+        said.len() - got.len()
+    );
     assert!(all, "owed but not answered: {missing:?} of {}", owed.len());
     assert_eq!(got.len(), received.len(), "something was answered twice");
-    assert!(owed.len() > said.len() / 4, "the fault left too little to judge: {} of {}", owed.len(), said.len());
+    assert!(
+        owed.len() > said.len() / 4,
+        "the fault left too little to judge: {} of {}",
+        owed.len(),
+        said.len()
+    );
     assert!(log.len() >= 3, "connections were cut");
 }
 
@@ -205,7 +231,12 @@ async fn a_silent_connection_is_noticed_within_fifteen_seconds() {
     let silent = Instant::now();
     let noticed = fake.wait_until(|fake| fake.counters().connections > connections, soon()).await;
     println!("silence noticed after {:?}", silent.elapsed());
-    assert!(noticed && silent.elapsed() < Duration::from_millis(16_500), "{:?}: {}", silent.elapsed(), node.log());
+    assert!(
+        noticed && silent.elapsed() < Duration::from_millis(16_500),
+        "{:?}: {}",
+        silent.elapsed(),
+        node.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,8 +5,15 @@ use std::time::{Duration, Instant};
 use crate::node::{Launch, PATIENCE};
 
 /// A small file system of its own for the data folder, gone with the process.
-const SMALL_DISK: &[&str] =
-    &["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", "mount -t tmpfs -o size=3m small data && exec \"$0\" \"$@\""];
+const SMALL_DISK: &[&str] = &[
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--mount",
+    "sh",
+    "-c",
+    "mount -t tmpfs -o size=3m small data && exec \"$0\" \"$@\"",
+];
 
 #[tokio::test]
 async fn a_full_disk_is_said_and_after_space_comes_back_writing_works_without_a_restart() {

@@ -29,15 +29,25 @@ async fn what_addcom_acknowledged_survives_kill_nine() {
     let rounds: u64 = if std::env::var_os("WADDLEBOT_TEST_SOAK").is_some() { 100 } else { 8 };
     for round in 0..rounds {
         let first = usize::try_from(round).expect("small") * 10_000;
-        acknowledged.extend(add_until_killed(&mut node, first, Duration::from_millis(150 + round % 7 * 40)).await);
+        acknowledged
+            .extend(add_until_killed(&mut node, first, Duration::from_millis(150 + round % 7 * 40)).await);
         node = node.kill_and_restart().await;
     }
     let stored: BTreeSet<String> = stored_commands(&node).await;
-    let lost: Vec<_> = acknowledged.iter().filter(|name| !stored.contains(name.trim_start_matches('!'))).collect();
-    println!("{rounds} kills, {} acknowledged, {} lost, {} stored", acknowledged.len(), lost.len(), stored.len());
+    let lost: Vec<_> =
+        acknowledged.iter().filter(|name| !stored.contains(name.trim_start_matches('!'))).collect();
+    println!(
+        "{rounds} kills, {} acknowledged, {} lost, {} stored",
+        acknowledged.len(),
+        lost.len(),
+        stored.len()
+    );
     assert!(acknowledged.len() > 50, "too few to judge: {}", acknowledged.len());
     assert!(lost.is_empty(), "acknowledged but lost: {lost:?}");
-    assert!(stored.len() <= acknowledged.len() + usize::try_from(rounds).expect("small"), "more than was asked for");
+    assert!(
+        stored.len() <= acknowledged.len() + usize::try_from(rounds).expect("small"),
+        "more than was asked for"
+    );
     let last = acknowledged.last().expect("some");
     assert!(node.say(last).await.starts_with("number"), "a stored command works");
 }
@@ -49,7 +59,8 @@ async fn stored_commands(node: &Node) -> BTreeSet<String> {
         let (status, answer) =
             node.get(&format!("/api/v1/commands?channel=console:local&limit=100{after}")).await;
         assert_eq!(status, 200, "{answer}");
-        let page = answer["data"]["commands"].as_array().or(answer["data"]["items"].as_array()).expect("a page");
+        let page =
+            answer["data"]["commands"].as_array().or(answer["data"]["items"].as_array()).expect("a page");
         names.extend(page.iter().filter_map(|row| row["command"].as_str().map(str::to_owned)));
         match answer["data"]["next"].as_str() {
             Some(next) => after = format!("&after={next}"),
@@ -64,6 +75,10 @@ async fn a_first_start_killed_at_any_moment_leaves_a_schema_that_the_next_start_
         let launch = Launch::new("");
         launch.start_and_kill(Duration::from_millis(after_ms)).await;
         let mut node = launch.console().start().await;
-        assert!(node.say("!addcom !hi Hello").await.contains("added"), "killed after {after_ms} ms: {}", node.log());
+        assert!(
+            node.say("!addcom !hi Hello").await.contains("added"),
+            "killed after {after_ms} ms: {}",
+            node.log()
+        );
     }
 }

@@ -58,7 +58,10 @@ async fn opens_and_closes(module: &str, fault: &str, cure: &str) {
     assert_eq!(breaker(&node, "twitch:sick", module).await, "OPEN", "{}", node.log());
     let (open_took, answer) = say(&node, "twitch:sick", fault).await;
     assert!(answer.to_string().contains("unavailable"), "{answer}");
-    assert!(say(&node, "twitch:sick", "!ping").await.1.to_string().contains("Pong"), "the channel's others answer");
+    assert!(
+        say(&node, "twitch:sick", "!ping").await.1.to_string().contains("Pong"),
+        "the channel's others answer"
+    );
     let during = pings(&node, "twitch:well", 100).await;
     println!("{module}: OPEN answer {open_took:?}; other channel p99 before {before:?}, during {during:?}");
     assert!(during < before * 3 / 2 + Duration::from_millis(15), "others suffer: {before:?} → {during:?}");
@@ -109,7 +112,11 @@ async fn a_spinning_module_ends_in_an_abort_within_three_seconds_and_starts_susp
     }
     let status = node.ended().await;
     println!("a spin ended in an abort after {:?}", spun.elapsed());
-    assert!(!status.success() && spun.elapsed() < Duration::from_millis(3_300), "{status} {:?}", spun.elapsed());
+    assert!(
+        !status.success() && spun.elapsed() < Duration::from_millis(3_300),
+        "{status} {:?}",
+        spun.elapsed()
+    );
     assert!(node.log().contains("fault_spin"), "{}", node.log());
     let node = node.launch.start().await;
     let (_, answer) = say(&node, "twitch:sick", "!spin").await;
