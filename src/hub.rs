@@ -1,12 +1,79 @@
-//! stub until the merge
+//! The HTTP side of the node: probes, metrics, the router contract and the runtime API.
+//!
+//! The hub knows channels only by their slots and asks their actors with a time limit; an event from HTTP takes the
+//! same lane as one from a platform, with a collector as its sink. [`router`] is the table of all endpoints, and an
+//! endpoint's path is its file.
+
+use std::io;
 use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use storage::Db;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::cluster::Directory;
+use crate::config::Config;
 use crate::messages::{Board, Clock, ModuleInfo, Operator};
+
+mod access;
+mod answer;
+mod api;
+mod ask;
+mod changing;
+mod collector;
+mod health;
+mod healthz;
+mod home;
+mod input;
+mod metrics;
+mod openapi;
+mod page;
+mod readyz;
+mod router;
+mod server;
+mod sessions;
+mod trace;
+
+#[cfg(test)]
+mod tests;
+
+/// Who this node is.
 #[derive(Clone, Debug)]
-pub struct NodeInfo { pub id: String, pub version: &'static str, pub started_at: chrono::DateTime<chrono::Utc> }
+pub struct NodeInfo {
+    pub id: String,
+    pub version: &'static str,
+    pub started_at: DateTime<Utc>,
+}
+
+/// What the hub is given at its start.
 #[derive(Clone)]
-pub struct HubDeps { pub config: Arc<crate::config::Config>, pub db: Db, pub directory: Arc<crate::cluster::Directory>, pub clock: Clock, pub board: Arc<Board>, pub metrics: PrometheusHandle, pub service_key: SecretString, pub modules: Arc<Vec<ModuleInfo>>, pub operator: Arc<dyn Operator>, pub node: NodeInfo, pub stop: CancellationToken }
-pub async fn serve(deps: HubDeps, _l: tokio::net::TcpListener) -> std::io::Result<()> { deps.stop.cancelled().await; Ok(()) }
+pub struct HubDeps {
+    pub config: Arc<Config>,
+    pub db: Db,
+    pub directory: Arc<Directory>,
+    pub clock: Clock,
+    /// Written by the platforms.
+    pub board: Arc<Board>,
+    /// Renders what the recorder holds.
+    pub metrics: PrometheusHandle,
+    /// What callers of the API prove themselves with.
+    pub service_key: SecretString,
+    pub modules: Arc<Vec<ModuleInfo>>,
+    /// Supervision.
+    pub operator: Arc<dyn Operator>,
+    pub node: NodeInfo,
+    /// Cancelled when the node stops: no new connections, the open ones finish.
+    pub stop: CancellationToken,
+}
+
+/// Answers HTTP on `listener` until [`HubDeps::stop`] is cancelled, then gives open requests at most 5 s.
+///
+/// # Errors
+/// When the listener breaks; the caller starts the hub anew.
+pub async fn serve(deps: HubDeps, listener: TcpListener) -> io::Result<()> {
+    let stop = deps.stop.clone();
+    server::run(listener, router::build(deps), stop).await
+}

@@ -12,10 +12,12 @@
 //! ```
 
 pub mod actors;
+pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod hub;
 pub mod messages;
 pub mod platforms;
+pub mod run;
 pub mod supervision;
 pub mod telemetry;

@@ -1,1 +1,58 @@
-fn main() {}
+//! Measures waddlebot under load, beside a bare twitch-irc client, and prints the figures as Markdown.
+//!
+//! The fake Twitch and the load run in this process on one core, the measured process runs on another.
+
+mod arguments;
+mod bare_client;
+mod drain_client;
+mod load;
+mod process;
+mod report;
+mod run;
+mod subject;
+
+use std::io;
+use std::process::ExitCode;
+
+use arguments::{Command, Plan};
+
+fn main() -> ExitCode {
+    let result = match arguments::parse(std::env::args().skip(1)) {
+        Ok(Command::Help) => {
+            println!("{}", arguments::USAGE);
+            Ok(())
+        }
+        Ok(Command::BareClient(target)) => {
+            worker_runtime().and_then(|runtime| runtime.block_on(bare_client::run(target)))
+        }
+        Ok(Command::DrainClient(target)) => {
+            worker_runtime().and_then(|runtime| runtime.block_on(drain_client::run(target)))
+        }
+        Ok(Command::Measure(plan)) => measure(&plan),
+        Err(problem) => {
+            eprintln!("{problem}\n{}", arguments::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("waddlebot-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The kind of runtime that the bot has.
+fn worker_runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+fn measure(plan: &Plan) -> io::Result<()> {
+    process::pin_self(plan.load_core)?;
+    // Sockets are polled after each task: the load spins while it keeps a pace, and replies must be stamped at once.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(1).build()?;
+    let figures = runtime.block_on(run::all(plan))?;
+    println!("{}", report::markdown(plan, &figures)?);
+    Ok(())
+}

@@ -1,5 +1,7 @@
 //! Belief in the fake Twitch: twitch-irc's own client gets along with it, and a bot without a limiter does not.
 
+#![cfg(test)]
+
 mod client;
 
 use std::net::SocketAddr;

@@ -137,6 +137,11 @@ impl FakeTwitch {
         self.world.state().channels.values().filter(|channel| !channel.joined.is_empty()).count()
     }
 
+    /// Whether at least one connection has joined the channel.
+    pub fn joined_channel(&self, channel_login: &str) -> bool {
+        self.world.state().channels.get(channel_login).is_some_and(|channel| !channel.joined.is_empty())
+    }
+
     /// Counts the joined channels of each open connection.
     pub fn channels_per_connection(&self) -> BTreeMap<u64, usize> {
         let state = self.world.state();

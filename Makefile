@@ -1,0 +1,51 @@
+# Two commands on a fresh machine: `make run` and `make test`. The others are for those who work on the code.
+SHELL := /bin/bash
+CARGO ?= cargo
+RUN_ARGS ?=
+
+.PHONY: run test lint bench soak chaos fuzz audit deps-run deps-test
+
+## Starts one node on the embedded default; the terminal becomes a channel.
+run: deps-run
+	$(CARGO) build --release --locked
+	@exec target/release/waddlebot run $(RUN_ARGS)
+
+## Every test, against a PostgreSQL of its own.
+test: deps-test
+	$(CARGO) build --locked --features test-support -p waddlebot -p fake-twitch
+	tests/support/servers.sh tests/support/run-tests.sh
+
+## Format and lints, as CI checks them.
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --features waddlebot/test-support -- -D warnings
+
+## The figures of docs/benchmarks.md: fake Twitch on one core, the bot on the other.
+bench: deps-run
+	$(CARGO) build --release --locked -p waddlebot -p waddlebot-bench
+	target/release/waddlebot-bench --bot target/release/waddlebot $(BENCH_ARGS)
+
+## The long forms of the fault tests.
+soak: deps-test
+	$(CARGO) build --locked --features test-support -p waddlebot -p fake-twitch
+	WADDLEBOT_TEST_SOAK=1 tests/support/servers.sh tests/support/run-tests.sh
+
+## Fault tests by name, with their figures on the screen.
+chaos: deps-test
+	$(CARGO) build --locked --features test-support -p waddlebot -p fake-twitch
+	tests/support/servers.sh $(CARGO) test --locked --features test-support --test it -- --nocapture --test-threads 1 faults
+
+## The property tests with many more cases.
+fuzz:
+	PROPTEST_CASES=20000 $(CARGO) test --locked --release -p waddlebot-domain
+	PROPTEST_CASES=20000 $(CARGO) test --locked --release --lib
+
+## Licences, bans and sources; advisories where their database is reachable.
+audit:
+	cargo deny --locked check
+
+deps-run:
+	@tests/support/install.sh run
+
+deps-test:
+	@tests/support/install.sh test

@@ -1,0 +1,9 @@
+//! `/api/v1`: the REST interface.
+
+pub(super) mod aliases;
+pub(super) mod audit;
+pub(super) mod channels;
+pub(super) mod commands;
+pub(super) mod modules;
+pub(super) mod router;
+pub(super) mod status;

@@ -1,0 +1,182 @@
+//! `/api/v1/channels`: the channels of this node.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use domain::ChannelKey;
+use futures_util::FutureExt;
+use serde::{Deserialize, Serialize};
+use storage::channels::Channel;
+use storage::{Change, ChangeKind, ChangeScope, Effect, Scope};
+use utoipa::ToSchema;
+
+use crate::cluster::ChannelSlot;
+use crate::cluster::directory::SlotSpec;
+use crate::hub::answer::{Answer, Answered, ApiError, Envelope, ErrorEnvelope, ok};
+use crate::hub::ask::key_of;
+use crate::hub::changing::Caller;
+use crate::hub::input::{JsonBody, Queried};
+use crate::hub::page::{Page, PageQuery, page_of, rows_of};
+use crate::hub::router::Hub;
+
+pub(in crate::hub) mod channel;
+pub(in crate::hub) mod import;
+pub(in crate::hub) mod modules;
+pub(in crate::hub) mod restart;
+
+/// A channel in a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::hub) struct ChannelLine {
+    id: String,
+    /// `platform:login`.
+    key: String,
+    platform: String,
+    login: String,
+    /// Null until the platform told us.
+    platform_id: Option<String>,
+    community_id: String,
+    /// Whether its actor runs; a channel sleeps until something happens in it.
+    running: bool,
+    /// Events waiting or under way.
+    mailbox: usize,
+    /// Plain lines since the node started.
+    lines: u64,
+}
+
+impl From<&Arc<ChannelSlot>> for ChannelLine {
+    fn from(slot: &Arc<ChannelSlot>) -> Self {
+        Self {
+            id: slot.id.to_string(),
+            key: slot.key(),
+            platform: slot.platform.to_string(),
+            login: slot.login.clone(),
+            platform_id: slot.platform_id().map(|id| id.to_string()),
+            community_id: slot.community_id.to_string(),
+            running: slot.actor().is_some(),
+            mailbox: slot.lane.in_flight(),
+            lines: slot.lines(),
+        }
+    }
+}
+
+/// Lists the node's channels in the order of their keys.
+#[utoipa::path(get, path = "/api/v1/channels", tag = "operators", params(PageQuery),
+    security(("service_key" = [])), responses(
+    (status = 200, description = "A page of channels.", body = Envelope<Page<ChannelLine>>),
+    (status = 400, description = "A wrong limit.", body = ErrorEnvelope),
+    (status = 401, description = "No or a wrong service key.", body = ErrorEnvelope)))]
+pub(in crate::hub) async fn list(
+    State(hub): State<Hub>,
+    Queried(query): Queried<PageQuery>,
+) -> Answered<Page<ChannelLine>> {
+    let limit = rows_of(query.limit)?;
+    let after = query.cursor.unwrap_or_default();
+    let mut slots: Vec<(String, Arc<ChannelSlot>)> = hub
+        .deps
+        .directory
+        .all()
+        .into_iter()
+        .map(|slot| (slot.key(), slot))
+        .filter(|(key, _)| *key > after)
+        .collect();
+    let n_wanted = limit as usize;
+    if slots.len() > n_wanted {
+        slots.select_nth_unstable_by(n_wanted, |(one, _), (other, _)| one.cmp(other));
+        slots.truncate(n_wanted);
+    }
+    slots.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let lines = slots.iter().map(|(_, slot)| ChannelLine::from(slot)).collect();
+    ok(page_of(lines, limit, |line| line.key.clone()))
+}
+
+/// The channel to add.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::hub) struct NewChannel {
+    /// `platform:login`.
+    #[schema(example = "twitch:waddlebot")]
+    key: String,
+}
+
+/// A channel after it was added.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::hub) struct AddedChannel {
+    /// False when the bot was there already.
+    added: bool,
+    #[serde(flatten)]
+    channel: ChannelLine,
+}
+
+/// Adds a channel; one that is there stays as it is.
+#[utoipa::path(post, path = "/api/v1/channels", tag = "operators", request_body = NewChannel,
+    security(("service_key" = [])), responses(
+    (status = 200, description = "The bot was there already.", body = Envelope<AddedChannel>),
+    (status = 201, description = "The bot joins it now.", body = Envelope<AddedChannel>),
+    (status = 400, description = "That is no key.", body = ErrorEnvelope),
+    (status = 401, description = "No or a wrong service key.", body = ErrorEnvelope)))]
+pub(in crate::hub) async fn create(
+    State(hub): State<Hub>,
+    caller: Caller,
+    JsonBody(new): JsonBody<NewChannel>,
+) -> Answered<AddedChannel> {
+    let key = key_of(&new.key)?;
+    let n_added = ensure(&hub, &caller, "channels", vec![key.clone()]).await?;
+    let slot = hub.deps.directory.find(&key).ok_or_else(|| {
+        ApiError::conflict(format!(
+            "{key} was removed meanwhile; send another Idempotency-Key to add it again"
+        ))
+    })?;
+    let status = if n_added > 0 { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(Answer(status, AddedChannel { added: n_added > 0, channel: ChannelLine::from(&slot) }))
+}
+
+/// Writes the channels and makes the node know them; returns how many are new.
+async fn ensure(
+    hub: &Hub,
+    caller: &Caller,
+    endpoint: &'static str,
+    keys: Vec<ChannelKey>,
+) -> Result<usize, ApiError> {
+    let now = hub.deps.clock.now();
+    let target = match keys.as_slice() {
+        [key] => key.to_string(),
+        keys => format!("{} channels", keys.len()),
+    };
+    let audit = caller.entry("channel.add", target);
+    let wanted = keys.clone();
+    let done = caller
+        .change(hub, endpoint, Scope::Global, move |tx| {
+            async move {
+                let mut n_added = 0;
+                for key in &wanted {
+                    let ensured = storage::channels::ensure(&mut *tx, key, None, now).await?;
+                    n_added += usize::from(ensured.is_new);
+                }
+                let effect =
+                    Effect::new(n_added).changed(Change::new(ChangeScope::Global, ChangeKind::Channels));
+                Ok(if n_added > 0 { effect.audited(audit) } else { effect })
+            }
+            .boxed()
+        })
+        .await?;
+    let mut specs = Vec::with_capacity(keys.len());
+    for key in keys.iter().filter(|key| hub.deps.directory.find(key).is_none()) {
+        let stored = storage::channels::by_key(&hub.deps.db, key).await?;
+        specs.extend(stored.filter(|channel| channel.is_active).map(spec_of));
+    }
+    if !specs.is_empty() {
+        hub.deps.directory.add(specs);
+    }
+    Ok(done.outcome)
+}
+
+fn spec_of(channel: Channel) -> SlotSpec {
+    SlotSpec {
+        id: channel.id,
+        community_id: channel.community_id,
+        platform: channel.platform,
+        login: channel.login,
+        platform_id: channel.platform_id,
+    }
+}

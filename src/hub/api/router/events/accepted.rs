@@ -1,0 +1,79 @@
+//! An event on its way: accepted into its channel's lane, then waited for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use domain::CorrelationId;
+
+use super::event::{Receipt, RouterEvent, class_of};
+use super::{Handled, handled, new_session, overloaded, unanswered};
+use crate::hub::answer::ApiError;
+use crate::hub::ask::unknown_channel;
+use crate::hub::collector::{Collected, Ending, collector};
+use crate::hub::router::Hub;
+use crate::hub::sessions::Session;
+use crate::hub::trace::RequestIds;
+use crate::messages::{Delivery, Offer};
+
+/// Time until the event's end. Below the whole request's, above a module's limit with its retries.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// An event that its channel has.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    session_id: CorrelationId,
+    collected: Collected,
+}
+
+/// Checks an event and puts it into its channel's lane.
+///
+/// # Errors
+/// 400 that names the field, 404 for a channel that the bot is not in.
+pub(super) fn accept(
+    hub: &Hub,
+    ids: &RequestIds,
+    event: RouterEvent,
+    idempotency_key: Option<String>,
+) -> Result<Waiting, ApiError> {
+    let key = event.channel()?;
+    let slot = hub.deps.directory.find(&key).ok_or_else(|| unknown_channel(&key))?;
+    let (session_id, received) = (new_session(), Instant::now());
+    let receipt = Receipt {
+        received_at: hub.deps.clock.now(),
+        session_id,
+        traceparent: ids.traceparent.as_deref().map(str::to_owned),
+        idempotency_key,
+    };
+    let event = event.into_chat(&slot, receipt)?;
+    // Joins the caller's id with the one that every later line about this event carries.
+    tracing::debug!(channel.id = %slot.id, event.correlation_id = %session_id, "an event came in");
+    let (sink, collected) = collector();
+    hub.sessions.open(session_id, Session { channel_id: slot.id, sink: Arc::downgrade(&sink) }, received);
+    let class = class_of(&event);
+    let offer = hub.deps.directory.route(&slot, Delivery { event, received, sink, permit: None }, class);
+    match offer {
+        // What was shed has told its collector so.
+        Offer::Queued { .. } | Offer::Shed { .. } => Ok(Waiting { session_id, collected }),
+        Offer::Full(_) => Err(overloaded("the channel has too much to do; try again in a moment")),
+    }
+}
+
+impl Waiting {
+    /// Waits for the event's end.
+    ///
+    /// # Errors
+    /// 404 for an unknown command, 503 when it was shed, 504 after 6 s.
+    pub async fn finish(self) -> Result<Handled, ApiError> {
+        match self.collected.wait(EVENT_TIMEOUT).await {
+            Ending::Done(completion, replies) => handled(self.session_id, completion, replies),
+            Ending::Dropped => Ok(unanswered(self.session_id)),
+            Ending::TimedOut => Err(ApiError::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "event_timeout",
+                "the channel did not end this event within 6 s; its effect may still come",
+            )
+            .details(serde_json::json!({ "session_id": self.session_id.to_string() }))),
+        }
+    }
+}

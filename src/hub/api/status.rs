@@ -1,0 +1,60 @@
+//! `GET /api/v1/status`: the node at a glance, for the first screen, `doctor` and the hub's pages.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use domain::Platform;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::hub::answer::{Answered, Envelope, ErrorEnvelope, ok};
+use crate::hub::readyz::readiness;
+use crate::hub::router::Hub;
+use crate::messages::PlatformReport;
+
+/// The node at a glance.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::hub) struct Status {
+    node: String,
+    version: &'static str,
+    started_at: DateTime<Utc>,
+    uptime_secs: i64,
+    /// `sqlite` or `postgres`.
+    storage: &'static str,
+    /// `ok`, or what is wrong with the database.
+    storage_state: &'static str,
+    /// Channels that the node knows.
+    channels: usize,
+    /// Channels whose actor runs; the others sleep until something happens.
+    channels_active: usize,
+    /// Modules of this build.
+    modules: usize,
+    /// Events waiting or under way in all channels.
+    events_in_flight: usize,
+    #[schema(value_type = Object)]
+    platforms: BTreeMap<Platform, PlatformReport>,
+}
+
+/// Shows the node at a glance.
+#[utoipa::path(get, path = "/api/v1/status", tag = "operators", security(("service_key" = [])), responses(
+    (status = 200, description = "The node.", body = Envelope<Status>),
+    (status = 401, description = "No or a wrong service key.", body = ErrorEnvelope)))]
+pub(in crate::hub) async fn show(State(hub): State<Hub>) -> Answered<Status> {
+    let readiness = readiness(&hub).await;
+    let slots = hub.deps.directory.all();
+    let node = &hub.deps.node;
+    ok(Status {
+        node: node.id.clone(),
+        version: node.version,
+        started_at: node.started_at,
+        uptime_secs: (hub.deps.clock.now() - node.started_at).num_seconds(),
+        storage: hub.deps.db.kind().as_str(),
+        storage_state: readiness.storage,
+        channels: slots.len(),
+        channels_active: slots.iter().filter(|slot| slot.actor().is_some()).count(),
+        modules: hub.deps.modules.len(),
+        events_in_flight: slots.iter().map(|slot| slot.lane.in_flight()).sum(),
+        platforms: readiness.platforms,
+    })
+}

@@ -1,0 +1,76 @@
+//! `GET /api/v1/openapi.json`: the interface, described. A test compares it with the router's table.
+
+use std::sync::LazyLock;
+
+use axum::http::header;
+use axum::response::IntoResponse;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::{api, health, healthz, home, metrics, readyz};
+
+/// The document; every endpoint of the router's table stands here once.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(title = "waddlebot", description = "The runtime interface of a waddlebot node."),
+    modifiers(&ServiceKey),
+    paths(
+        home::show,
+        healthz::show,
+        readyz::show,
+        health::show,
+        metrics::show,
+        show,
+        api::router::events::create,
+        api::router::events::batch::create,
+        api::router::commands::list,
+        api::router::responses::create,
+        api::status::show,
+        api::channels::list,
+        api::channels::create,
+        api::channels::import::create,
+        api::channels::channel::show,
+        api::channels::channel::remove,
+        api::channels::restart::create,
+        api::channels::modules::restart,
+        api::channels::modules::enable,
+        api::channels::modules::disable,
+        api::modules::list,
+        api::audit::list,
+        api::commands::list,
+        api::commands::create,
+        api::commands::command::update,
+        api::commands::command::remove,
+        api::aliases::list,
+        api::aliases::create,
+        api::aliases::alias::remove,
+        api::aliases::execute::create,
+    )
+)]
+pub(super) struct Document;
+
+/// Names the header of the service key.
+struct ServiceKey;
+
+impl Modify for ServiceKey {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let key = ApiKey::Header(ApiKeyValue::with_description(
+            "X-Service-Key",
+            "The service key; X-API-Key is accepted too.",
+        ));
+        document
+            .components
+            .get_or_insert_with(Default::default)
+            .add_security_scheme("service_key", SecurityScheme::ApiKey(key));
+    }
+}
+
+static TEXT: LazyLock<String> =
+    LazyLock::new(|| Document::openapi().to_json().expect("the document is made of plain values"));
+
+/// Shows this document.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "clients", responses(
+    (status = 200, description = "An OpenAPI 3.1 document.", body = Object)))]
+pub(in crate::hub) async fn show() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str())
+}

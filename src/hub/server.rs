@@ -1,0 +1,103 @@
+//! The listener: accepts connections, bounds their number and the time for a header, and ends them when the node stops.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Open connections; more wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 1_024;
+
+/// A client that takes longer for its request's header is cut off; also how long a kept connection may idle.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest header, in bytes.
+const HEADER_BYTES_MAX: usize = 32 << 10;
+
+/// Most header fields of a request.
+const HEADERS_MAX: usize = 100;
+
+/// What open requests get when the node stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Wait after an accept that failed for want of descriptors or memory.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Serves `router` on `listener` until `stop` is cancelled.
+pub(super) async fn run(listener: TcpListener, router: Router, stop: CancellationToken) -> io::Result<()> {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = TaskTracker::new();
+    loop {
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = Arc::clone(&places).acquire_owned() => place.map_err(io::Error::other)?,
+        };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, _peer)) => {
+                connections.spawn(connection(socket, router.clone(), stop.clone(), place));
+            }
+            Err(error) if is_fatal(&error) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "a connection to the hub could not be accepted");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(STOP_TIMEOUT, connections.wait()).await.is_err() {
+        tracing::warn!(open = connections.len(), "requests were still open when the hub stopped");
+    }
+    Ok(())
+}
+
+/// One connection, from its first byte to its last.
+async fn connection(
+    socket: TcpStream,
+    router: Router,
+    stop: CancellationToken,
+    _place: OwnedSemaphorePermit,
+) {
+    // Answers are small and written at once; waiting for more to send would only delay them.
+    drop(socket.set_nodelay(true));
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
+    tokio::pin!(serving);
+    let stopped = tokio::select! {
+        result = serving.as_mut() => return note(result),
+        () = stop.cancelled() => tokio::time::sleep(STOP_TIMEOUT),
+    };
+    serving.as_mut().graceful_shutdown();
+    tokio::select! {
+        result = serving => note(result),
+        () = stopped => {}
+    }
+}
+
+/// A client that hangs up or talks nonsense is its own trouble.
+fn note(result: hyper::Result<()>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection to the hub ended early");
+    }
+}
+
+/// Whether the listener itself is broken, as opposed to one connection or a passing shortage.
+fn is_fatal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotConnected)
+}
