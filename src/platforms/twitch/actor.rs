@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
-use super::connection::{ConnectionId, End, Login};
+use super::connection::{ConnectionId, End, Login, Order};
 use super::credentials::{Keeper, KeeperDeps, TokenNews};
 use super::fleet::Fleet;
 use super::intake::{Handle, News};
@@ -238,7 +238,7 @@ impl State {
         }
         for (id, login, connection) in self.joins.reconcile(wanted) {
             if let Some(connection) = connection {
-                self.part(connection, login);
+                self.order(connection, Order::Part(login));
             }
             self.account.remove_sender(id);
             if let Some(handle) = self.handles.remove(&id) {

@@ -11,7 +11,7 @@ use metrics::Histogram;
 use ractor::ActorRef;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::TwitchMsg;
@@ -52,8 +52,10 @@ pub struct Login {
 #[derive(Debug)]
 pub enum Order {
     Join(Vec<Handle>),
-    /// By login.
+    /// The channel is nobody's any more.
     Part(String),
+    /// The channels move to another connection: what still comes of them before Twitch lets go of them counts.
+    Leave(Vec<String>),
 }
 
 /// Why a connection ended.
@@ -185,7 +187,8 @@ struct Reading {
     is_logged_in: bool,
     /// A PING of ours is on its way.
     is_asked: bool,
-    opened: Instant,
+    /// When the other side must have said something.
+    patience: Instant,
 }
 
 impl Reading {
@@ -200,14 +203,13 @@ impl Reading {
             drains: start.stop_reading,
             is_logged_in: false,
             is_asked: false,
-            opened: Instant::now(),
+            patience: Instant::now() + LOGIN_WAIT_MAX,
         }
     }
 
     async fn run(mut self, mut reader: Reader) -> End {
         let mut may_read = true;
         loop {
-            let patience = self.patience();
             tokio::select! {
                 order = self.orders.recv() => match order {
                     Some(order) => self.obey(order),
@@ -215,7 +217,7 @@ impl Reading {
                     None => return std::future::pending().await,
                 },
                 () = self.drains.cancelled(), if may_read => may_read = false,
-                read = timeout(patience, reader.read(&mut self.buffer.bytes)), if may_read => match read {
+                read = timeout_at(self.patience.into(), reader.read(&mut self.buffer.bytes)), if may_read => match read {
                     Ok(Ok(0)) => return End::Lost("Twitch closed the connection".to_owned()),
                     Ok(Ok(n)) => {
                         if let Some(end) = self.take_lines().await {
@@ -235,17 +237,9 @@ impl Reading {
         }
     }
 
-    /// How long the next byte may take.
-    fn patience(&self) -> Duration {
-        match (self.is_logged_in, self.is_asked) {
-            (false, _) => LOGIN_WAIT_MAX.saturating_sub(self.opened.elapsed()),
-            (true, false) => SILENCE_MAX,
-            (true, true) => PONG_WAIT_MAX,
-        }
-    }
-
     fn ask(&mut self) {
         self.is_asked = true;
+        self.patience = Instant::now() + PONG_WAIT_MAX;
         self.outlet.push_line("PING :waddlebot");
     }
 
@@ -258,6 +252,9 @@ impl Reading {
         let news = self.intake.end();
         let login_failed = news.login_failed;
         self.is_logged_in |= news.logged_in_as.is_some();
+        if self.is_logged_in {
+            self.patience = Instant::now() + SILENCE_MAX;
+        }
         if !news.is_empty() {
             // A platform whose actor is gone is about to end; so is this connection.
             drop(self.actor.cast(TwitchMsg::News { connection: self.id, news }));
@@ -279,6 +276,11 @@ impl Reading {
             Order::Part(login) => {
                 self.intake.remove(&login);
                 self.outlet.push_line(&format!("PART #{login}"));
+            }
+            Order::Leave(logins) => {
+                for login in logins {
+                    self.outlet.push_line(&format!("PART #{login}"));
+                }
             }
         }
     }

@@ -22,6 +22,9 @@ const POLICY: RestartPolicy = RestartPolicy::Forever {
     healthy_after: HEALTHY_AFTER,
 };
 
+/// How long a connection without channels stays, so that what is under way on it arrives.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// A place for one connection, whichever holds it at the moment.
 #[derive(Debug)]
 struct Place {
@@ -38,8 +41,8 @@ pub struct Line {
     /// The connection's task holds the other end.
     pub orders: mpsc::Sender<Order>,
     pub is_ready: bool,
-    /// Twitch asked for it to be replaced: it takes no more JOINs.
-    is_retiring: bool,
+    /// When Twitch asked for it to be replaced; it takes no more JOINs. `None`: it did not.
+    retired_at: Option<Instant>,
     place: usize,
 }
 
@@ -93,27 +96,23 @@ impl Fleet {
     pub fn open(&mut self, place: usize, outlet: Arc<Outlet>, orders: mpsc::Sender<Order>) -> ConnectionId {
         self.next_id += 1;
         self.places[place].connection = Some(self.next_id);
-        self.lines.insert(self.next_id, Line { outlet, orders, is_ready: false, is_retiring: false, place });
+        self.lines.insert(self.next_id, Line { outlet, orders, is_ready: false, retired_at: None, place });
         self.next_id
     }
 
-    /// The connection is logged in: it takes JOINs, and the one it replaces closes.
+    /// The connection is logged in: it takes JOINs.
     pub fn ready(&mut self, id: ConnectionId, now: Instant) {
         let Some(line) = self.lines.get_mut(&id) else { return };
         line.is_ready = true;
-        let index = line.place;
-        if let Some(place) = self.places.get_mut(index) {
+        if let Some(place) = self.places.get_mut(line.place) {
             place.restarts.started(now);
-        }
-        for line in self.lines.values().filter(|line| line.is_retiring && line.place == index) {
-            line.outlet.finish();
         }
     }
 
-    /// Twitch is about to close the connection: another takes its place, and it lives until that one is ready.
+    /// Twitch is about to close the connection: another takes its place, and it lives until its channels moved there.
     pub fn retire(&mut self, id: ConnectionId, now: Instant) {
-        let Some(line) = self.lines.get_mut(&id).filter(|line| !line.is_retiring) else { return };
-        line.is_retiring = true;
+        let Some(line) = self.lines.get_mut(&id).filter(|line| line.retired_at.is_none()) else { return };
+        line.retired_at = Some(now);
         if let Some(place) = self.places.get_mut(line.place) {
             place.connection = None;
             place.not_before = now;
@@ -134,9 +133,21 @@ impl Fleet {
         Some(pause)
     }
 
+    /// Closes those that were replaced a while ago and that `is_empty`.
+    pub fn close_retired(&self, is_empty: impl Fn(ConnectionId) -> bool, now: Instant) {
+        let is_old =
+            |line: &Line| line.retired_at.is_some_and(|at| now.saturating_duration_since(at) >= LINGER);
+        for (_, line) in self.lines.iter().filter(|(id, line)| is_old(line) && is_empty(**id)) {
+            line.outlet.finish();
+        }
+    }
+
     /// Those that take JOINs.
     pub fn open_lines(&self) -> impl Iterator<Item = (ConnectionId, &Line)> {
-        self.lines.iter().filter(|(_, line)| line.is_ready && !line.is_retiring).map(|(id, line)| (*id, line))
+        self.lines
+            .iter()
+            .filter(|(_, line)| line.is_ready && line.retired_at.is_none())
+            .map(|(id, line)| (*id, line))
     }
 
     pub fn get(&self, id: ConnectionId) -> Option<&Line> {
@@ -199,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retiring_connection_lives_until_its_replacement_is_ready() {
+    fn a_retiring_connection_lives_until_its_channels_moved() {
         let now = Instant::now();
         let mut fleet = fleet();
         fleet.resize(1, now);
@@ -210,6 +221,9 @@ mod tests {
         let (new, _) = open(&mut fleet, now);
         assert!(outlet.has_room(), "the old one still serves");
         fleet.ready(new, now);
+        fleet.close_retired(|_| false, now + LINGER);
+        assert!(outlet.has_room(), "it still has channels");
+        fleet.close_retired(|_| true, now + LINGER);
         assert!(!outlet.has_room(), "the old one closes");
         assert_eq!(fleet.ended(old, now), None, "its place is taken already");
         assert_eq!(fleet.open_lines().map(|(id, _)| id).collect::<Vec<_>>(), [new]);

@@ -164,6 +164,8 @@ impl Intake {
 
     /// Forgets a channel; what still comes of it is handled as nobody's.
     pub fn remove(&mut self, login: &str) {
+        // The plain lines so far are noted by index.
+        self.count_plain();
         let Some(index) = self.by_login.remove(login) else { return };
         self.entries.swap_remove(index);
         if let Some(moved) = self.entries.get(index) {
@@ -198,15 +200,19 @@ impl Intake {
 
     /// Ends the lines of one read: counts are published, and the news is given to be told.
     pub fn end(&mut self) -> News {
-        for index in self.touched.drain(..) {
-            let entry = &mut self.entries[index];
-            entry.handle.slot.count_lines(std::mem::take(&mut entry.n_plain));
-        }
+        self.count_plain();
         let tally = std::mem::take(&mut self.tally);
         self.meters.lines_in.increment(tally.lines);
         self.meters.handled.increment(tally.handled);
         self.meters.chat_messages.increment(tally.chat);
         std::mem::take(&mut self.news)
+    }
+
+    fn count_plain(&mut self) {
+        for index in self.touched.drain(..) {
+            let entry = &mut self.entries[index];
+            entry.handle.slot.count_lines(std::mem::take(&mut entry.n_plain));
+        }
     }
 
     /// Brings in what found no room, before anything more is read; gives it up after a time.

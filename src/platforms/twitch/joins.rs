@@ -39,6 +39,8 @@ struct Channel {
     place: Place,
     /// JOINs in a row that nobody confirmed.
     n_unconfirmed: u32,
+    /// A connection that may still have the channel though it is counted there no more.
+    left: Option<ConnectionId>,
 }
 
 impl Channel {
@@ -66,8 +68,10 @@ pub struct Joins {
     on_connection: HashMap<ConnectionId, usize>,
     n_joined: usize,
     budget: SlidingWindow,
-    /// JOINs that nobody confirmed and that are asked again: their connections let go of them first.
-    given_up: Vec<(ConnectionId, String)>,
+    /// Connections that are being replaced: their channels move as the budget permits.
+    retiring: HashSet<ConnectionId>,
+    /// Channels that are asked for elsewhere: these connections let go of them first.
+    leaving: HashMap<ConnectionId, Vec<String>>,
 }
 
 impl Joins {
@@ -78,7 +82,8 @@ impl Joins {
             on_connection: HashMap::new(),
             n_joined: 0,
             budget: SlidingWindow::new(joins_per_10s, JOIN_WINDOW),
-            given_up: Vec::new(),
+            retiring: HashSet::new(),
+            leaving: HashMap::new(),
         }
     }
 
@@ -98,7 +103,7 @@ impl Joins {
         }
         for (id, login) in wanted {
             if let Entry::Vacant(entry) = self.channels.entry(id) {
-                entry.insert(Channel { login, place: Place::Waiting, n_unconfirmed: 0 });
+                entry.insert(Channel { login, place: Place::Waiting, n_unconfirmed: 0, left: None });
                 self.waiting.push_back(id);
             }
         }
@@ -115,7 +120,15 @@ impl Joins {
             self.waiting.push_back(*id);
         }
         self.on_connection.remove(&connection);
+        self.retiring.remove(&connection);
         ids
+    }
+
+    /// A connection is being replaced: its channels move to others one by one, and stay on it until then.
+    pub fn retire(&mut self, connection: ConnectionId) {
+        let on_it = |channel: &Channel| channel.connection() == Some(connection);
+        self.waiting.extend(self.channels.iter().filter(|(_, channel)| on_it(channel)).map(|(id, _)| *id));
+        self.retiring.insert(connection);
     }
 
     /// Twitch confirmed a JOIN.
@@ -159,8 +172,8 @@ impl Joins {
     }
 
     /// Channels that must be parted before the JOINs of the last plan go out, so that none is on two connections.
-    pub fn take_given_up(&mut self) -> Vec<(ConnectionId, String)> {
-        std::mem::take(&mut self.given_up)
+    pub fn take_leaving(&mut self) -> HashMap<ConnectionId, Vec<String>> {
+        std::mem::take(&mut self.leaving)
     }
 
     /// Takes back a planned JOIN that its connection did not take.
@@ -186,10 +199,16 @@ impl Joins {
     }
 
     fn ask(&mut self, id: ChannelId, connection: ConnectionId, now: Instant) -> bool {
-        let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.place == Place::Waiting)
-        else {
+        let Some(channel) = self.channels.get(&id) else { return false };
+        let moves = channel.connection().is_some_and(|connection| self.retiring.contains(&connection));
+        if !moves && channel.place != Place::Waiting {
             return false;
-        };
+        }
+        let left = self.settle(id, Place::Waiting);
+        let Some(channel) = self.channels.get_mut(&id) else { return false };
+        if let Some(left) = left.or(channel.left.take()).filter(|left| *left != connection) {
+            self.leaving.entry(left).or_default().push(channel.login.clone());
+        }
         let wait = CONFIRM_WAIT * 2u32.saturating_pow(channel.n_unconfirmed.min(16));
         channel.n_unconfirmed = channel.n_unconfirmed.saturating_add(1);
         channel.place = Place::Asked { connection, until: now + wait.min(CONFIRM_WAIT_MAX) };
@@ -202,16 +221,15 @@ impl Joins {
             Place::Resting { until } | Place::Asked { until, .. } => until <= now,
             Place::Waiting | Place::Joined { .. } => false,
         };
-        if self.n_joined + self.waiting.len() == self.channels.len() {
+        if self.n_joined == self.channels.len() {
             return;
         }
         let due: Vec<ChannelId> =
             self.channels.iter().filter(|(_, channel)| is_due(channel)).map(|(id, _)| *id).collect();
         for id in due {
-            if let Some(connection) = self.settle(id, Place::Waiting)
-                && let Some(channel) = self.channels.get(&id)
-            {
-                self.given_up.push((connection, channel.login.clone()));
+            let left = self.settle(id, Place::Waiting);
+            if let Some(channel) = self.channels.get_mut(&id) {
+                channel.left = left;
             }
             self.waiting.push_back(id);
         }

@@ -31,6 +31,7 @@ impl State {
         let now = Instant::now();
         self.open_connections(now);
         self.send_joins(now);
+        self.fleet.close_retired(|connection| self.joins.n_on(connection) == 0, now);
         self.store_learned();
     }
 
@@ -69,8 +70,8 @@ impl State {
             .map(|(id, _)| Seat { connection: id, room: per_connection.saturating_sub(self.joins.n_on(id)) })
             .collect();
         let plan = self.joins.plan(&seats, now);
-        for (connection, login) in self.joins.take_given_up() {
-            self.part(connection, login);
+        for (connection, logins) in self.joins.take_leaving() {
+            self.order(connection, Order::Leave(logins));
         }
         for (id, channels) in plan {
             let handles = channels.iter().filter_map(|channel| self.handles.get(channel).cloned()).collect();
@@ -82,11 +83,11 @@ impl State {
         }
     }
 
-    pub(super) fn part(&self, connection: ConnectionId, login: String) {
+    pub(super) fn order(&self, connection: ConnectionId, order: Order) {
         let Some(line) = self.fleet.get(connection) else { return };
-        if let Err(error) = line.orders.try_send(Order::Part(login)) {
-            // Its lines go on to a channel that nobody knows any more, until the connection is replaced.
-            tracing::warn!(%error, "a connection did not take the order to leave a channel");
+        if line.orders.try_send(order).is_err() {
+            // It reads the channel on until it is replaced: repeats are known by their ids.
+            tracing::warn!(connection, "a connection did not take the order to leave a channel");
         }
     }
 
@@ -116,6 +117,7 @@ impl State {
         if news.wants_reconnect {
             tracing::info!(connection, "Twitch asks for a reconnect");
             self.fleet.retire(connection, now);
+            self.joins.retire(connection);
         }
     }
 

@@ -21,7 +21,7 @@ impl Intake {
             "001" => self.welcome(line),
             "USERNOTICE" => return self.user_notice(line),
             "RECONNECT" => self.news.wants_reconnect = true,
-            "JOIN" | "ROOMSTATE" | "USERSTATE" | "NOTICE" | "CLEARCHAT" => {
+            "JOIN" | "PART" | "ROOMSTATE" | "USERSTATE" | "NOTICE" | "CLEARCHAT" => {
                 let parsed = IRCMessage::parse(line).ok().map(ServerMessage::try_from);
                 let Some(Ok(message)) = parsed else { return self.meters.malformed.increment(1) };
                 self.server_message(message);
@@ -43,6 +43,9 @@ impl Intake {
         match message {
             ServerMessage::Join(join) if join.user_login == self.own_login => {
                 self.joined(&join.channel_login);
+            }
+            ServerMessage::Part(part) if part.user_login == self.own_login => {
+                self.remove(&part.channel_login)
             }
             ServerMessage::RoomState(room) => {
                 self.joined(&room.channel_login);

@@ -47,7 +47,6 @@ fn an_unconfirmed_join_is_asked_again_later_and_later() {
         now += Duration::from_secs(1);
         assert_eq!(joins.plan(&[seat(1, 9)], now).len(), 1);
         assert_eq!(joins.n_on(1), 1);
-        assert_eq!(joins.take_given_up(), [(1, "channel_0".to_owned())]);
     }
 }
 
@@ -64,6 +63,33 @@ fn the_channels_of_a_lost_connection_are_joined_elsewhere() {
     assert_eq!(plan[0].1.len(), 2);
     joins.confirmed(plan[0].1[0], 1);
     assert_eq!(joins.n_joined(), 0, "the lost connection confirms nothing any more");
+}
+
+#[test]
+fn a_join_that_is_asked_elsewhere_is_taken_back_first() {
+    let now = Instant::now();
+    let mut joins = joins(1, 0);
+    joins.plan(&[seat(1, 9)], now);
+    assert_eq!(joins.plan(&[seat(2, 9)], now + CONFIRM_WAIT).len(), 1);
+    assert_eq!(joins.take_leaving(), HashMap::from([(1, vec!["channel_0".to_owned()])]));
+}
+
+#[test]
+fn the_channels_of_a_retiring_connection_stay_until_there_is_a_join_for_them() {
+    let now = Instant::now();
+    let mut joins = joins(3, 4);
+    let plan = joins.plan(&[seat(1, 9)], now);
+    confirm_all(&mut joins, &plan);
+    joins.retire(1);
+    assert_eq!((joins.n_joined(), joins.n_on(1)), (3, 3), "nothing moves without a seat");
+    let plan = joins.plan(&[seat(2, 9)], now);
+    assert_eq!(plan[0].1.len(), 1, "as the budget permits");
+    assert_eq!(joins.take_leaving().len(), 1);
+    assert_eq!((joins.n_joined(), joins.n_on(1), joins.n_on(2)), (2, 2, 1));
+    joins.lost(1);
+    let plan = joins.plan(&[seat(2, 8)], now + Duration::from_secs(11));
+    assert_eq!(plan[0].1.len(), 3, "the two that were lost, and the one that nobody confirmed");
+    assert!(joins.plan(&[seat(2, 6)], now + Duration::from_secs(11)).is_empty(), "each once");
 }
 
 #[test]
