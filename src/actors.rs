@@ -1,7 +1,10 @@
 //! Channels, modules and the scheduler.
 
+pub mod audit;
 pub mod channel;
+pub mod command_name;
 pub mod context;
+pub mod listing;
 pub mod module;
 pub mod module_actor;
 pub mod modules;

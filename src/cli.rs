@@ -113,7 +113,9 @@ pub async fn dispatch(cli: Cli, env: Env) -> Result<ExitCode, Command> {
         Command::Run(_) | Command::Migrate { .. } | Command::Tree => return Err(command),
         Command::CheckConfig { file } => check_config::check(&file, env, json),
         Command::Doctor { config } => doctor::examine(config.as_deref(), &node, env).await,
-        Command::Chat(args) => with_node(&node, &env, async |client| chat::talk(client, args, json).await).await,
+        Command::Chat(args) => {
+            with_node(&node, &env, async |client| chat::talk(client, args, json).await).await
+        }
         Command::Channels(command) => {
             with_node(&node, &env, async |client| channels::run(client, command, json).await).await
         }

@@ -2,23 +2,52 @@
 
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
-    let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    let config = match waddlebot::config::Config::load(None, env) {
-        Ok(config) => config,
-        Err(errors) => {
-            eprintln!("{errors}");
-            return ExitCode::FAILURE;
+use clap::Parser;
+use waddlebot::cli::{self, Cli, Command, Env, RunArgs};
+use waddlebot::config::Config;
+use waddlebot::supervision::{boot, tree};
+
+fn main() -> anyhow::Result<ExitCode> {
+    // serenity, reqwest and ractor_cluster may each bring a provider; without a choice rustls panics at first use.
+    // An error means that one is installed already.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let cli = Cli::parse();
+    // Names that are not text cannot be ours.
+    let env: Env = std::env::vars_os()
+        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+        .collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        match cli::dispatch(cli, env.clone()).await {
+            Ok(code) => Ok(code),
+            Err(Command::Run(args)) => run(args, env).await,
+            Err(Command::Migrate { config }) => migrate(config.as_deref(), env).await,
+            Err(_) => {
+                print!("{}", tree::picture());
+                Ok(ExitCode::SUCCESS)
+            }
         }
-    };
-    let console = std::env::args().any(|arg| arg == "--console");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    match runtime.block_on(waddlebot::run::run(config, console)) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("waddlebot: {error:#}");
-            ExitCode::FAILURE
-        }
+    });
+    // Whatever still runs after a hard stop is not waited for.
+    runtime.shutdown_background();
+    ended.or_else(|error| {
+        eprintln!("waddlebot: {error:#}");
+        Ok(ExitCode::FAILURE)
+    })
+}
+
+async fn run(args: RunArgs, mut env: Env) -> anyhow::Result<ExitCode> {
+    if let Some(node) = args.node {
+        env.insert("WADDLEBOT_NODE__ID".to_owned(), node);
     }
+    let config = Config::load(args.config.as_deref(), env.into_iter())?;
+    waddlebot::run::run(config, args.console).await
+}
+
+async fn migrate(config: Option<&std::path::Path>, env: Env) -> anyhow::Result<ExitCode> {
+    let config = Config::load(config, env.into_iter())?;
+    let db = boot::open_storage(&config).await?;
+    println!("schema version {}", db.schema_version().await?);
+    db.close().await;
+    Ok(ExitCode::SUCCESS)
 }

@@ -18,7 +18,6 @@ use crate::messages::{Board, Clock};
 pub mod console;
 pub mod twitch;
 
-
 /// What a platform is given at its start.
 #[derive(Clone, Debug)]
 pub struct PlatformDeps {

@@ -85,7 +85,10 @@ impl Node {
         boot::load_channels(&config, &services, options.console).await?;
 
         let listener = TcpListener::bind(config.hub.listen).await.with_context(|| {
-            format!("hub.listen: cannot listen on {}; is another node running? choose another port", config.hub.listen)
+            format!(
+                "hub.listen: cannot listen on {}; is another node running? choose another port",
+                config.hub.listen
+            )
         })?;
         let address = listener.local_addr()?;
         let [stop_reading, stop_hub, drain] = std::array::from_fn(|_| CancellationToken::new());
@@ -108,7 +111,18 @@ impl Node {
         let (root, ended) = Actor::spawn(None, Supervisor { name: "node" }, parts).await?;
         Self::watch(&config, &services, &spawner)?;
         let data_dir = config.node.data_dir.clone();
-        Ok(Self { services, address, data_dir, root, ended, spawner, stop_reading, stop_hub, drain, _lock: lock })
+        Ok(Self {
+            services,
+            address,
+            data_dir,
+            root,
+            ended,
+            spawner,
+            stop_reading,
+            stop_hub,
+            drain,
+            _lock: lock,
+        })
     }
 
     fn watch(config: &Config, services: &Services, spawner: &NodeSpawner) -> anyhow::Result<()> {

@@ -60,7 +60,9 @@ impl Actor for ChannelActor {
             ChannelMsg::Wake => state.take_turn(),
             ChannelMsg::Finished(report) => state.call_ended(report),
             ChannelMsg::ModuleUp { module, generation, actor } => state.module_up(module, generation, actor),
-            ChannelMsg::ModuleDown { module, generation, reason } => state.module_down(module, generation, &reason),
+            ChannelMsg::ModuleDown { module, generation, reason } => {
+                state.module_down(module, generation, &reason)
+            }
             ChannelMsg::ModuleRetry { module } => state.module_retry(module),
             ChannelMsg::Loaded(loaded) => state.loaded(loaded),
             ChannelMsg::Reload => state.reload(),

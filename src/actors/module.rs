@@ -95,7 +95,9 @@ impl From<StorageError> for ModuleError {
         // What stands in the chat names no path of the machine; the log has the whole error.
         match error {
             StorageError::Full { .. } => Self::Failed("my storage is full; nothing was changed".to_owned()),
-            StorageError::ReadOnly { .. } => Self::Failed("my storage is read-only; nothing was changed".to_owned()),
+            StorageError::ReadOnly { .. } => {
+                Self::Failed("my storage is read-only; nothing was changed".to_owned())
+            }
             error if error.is_retryable() => Self::Retry("my storage does not answer".to_owned()),
             error => Self::Failed(error.to_string()),
         }

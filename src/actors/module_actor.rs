@@ -57,7 +57,11 @@ impl Actor for ModuleActor {
 
     async fn pre_start(&self, myself: ActorRef<ModuleMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
         let polls = self.services.poll_slots.register(self.slot.key(), self.spec.name);
-        let up = ChannelMsg::ModuleUp { module: self.spec.name, generation: self.request.generation, actor: myself };
+        let up = ChannelMsg::ModuleUp {
+            module: self.spec.name,
+            generation: self.request.generation,
+            actor: myself,
+        };
         self.request.channel.cast(up)?;
         Ok(Running { module: (self.spec.new)(), polls })
     }
@@ -233,9 +237,14 @@ impl ModuleActor {
     fn reply(&self, origin: &Origin<'_>, reply: Reply) {
         let may = |permission| self.spec.permissions.contains(&permission);
         let elsewhere = matches!(reply.target, ReplyTarget::Channel(_));
-        if (reply.action.is_some() && !may(Permission::Moderate)) || (elsewhere && !may(Permission::OtherChannels)) {
+        if (reply.action.is_some() && !may(Permission::Moderate))
+            || (elsewhere && !may(Permission::OtherChannels))
+        {
             metrics::counter!("waddlebot_messages_dropped_total", "reason" => "not_permitted").increment(1);
-            tracing::error!(module.name = self.spec.name, "a reply needs a permission that the module's row lacks");
+            tracing::error!(
+                module.name = self.spec.name,
+                "a reply needs a permission that the module's row lacks"
+            );
             return;
         }
         origin.sink.deliver(OutboundReply {

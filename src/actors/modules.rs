@@ -5,10 +5,44 @@ use std::sync::Arc;
 
 use super::{CommandSpec, ModuleSpec};
 
+pub mod alias;
+pub mod commands;
+pub mod counters;
+#[cfg(feature = "test-support")]
+pub mod faults;
+pub mod help;
 pub mod ping;
+pub mod roles;
+#[cfg(test)]
+pub mod testing;
+pub mod timers;
+pub mod uptime;
 
 /// Every module of this build.
-pub const MODULES: &[ModuleSpec] = &[ping::SPEC];
+pub const MODULES: &[ModuleSpec] = &[
+    alias::SPEC,
+    commands::SPEC,
+    counters::SPEC,
+    help::SPEC,
+    ping::SPEC,
+    roles::SPEC,
+    timers::SPEC,
+    uptime::SPEC,
+    #[cfg(feature = "test-support")]
+    faults::PANIC,
+    #[cfg(feature = "test-support")]
+    faults::SLEEP60,
+    #[cfg(feature = "test-support")]
+    faults::ERROR,
+    #[cfg(feature = "test-support")]
+    faults::RETRY,
+    #[cfg(feature = "test-support")]
+    faults::SPINNER,
+    #[cfg(feature = "test-support")]
+    faults::FATAL,
+    #[cfg(feature = "test-support")]
+    faults::LINES,
+];
 
 /// The rows, indexed by module and by command name.
 #[derive(Clone, Debug)]
@@ -48,5 +82,48 @@ impl Registry {
     /// All built-in command names, other spellings included.
     pub fn command_names(&self) -> impl Iterator<Item = &'static str> {
         self.commands.keys().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use domain::names::valid_command_name;
+
+    use super::*;
+
+    #[test]
+    fn names_of_modules_are_unique() {
+        let names: HashSet<&str> = MODULES.iter().map(|module| module.name).collect();
+        assert_eq!(names.len(), MODULES.len());
+        assert!(!names.contains(""), "a row forgot its name");
+    }
+
+    #[test]
+    fn names_of_commands_are_unique_over_all_modules() {
+        let mut seen = HashSet::new();
+        for command in MODULES.iter().flat_map(|module| module.commands) {
+            for name in std::iter::once(&command.name).chain(command.also) {
+                assert!(seen.insert(*name), "{name} is claimed twice");
+                assert_eq!(valid_command_name(name).as_deref(), Ok(*name), "{name} cannot be typed");
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_says_what_to_type_and_what_it_does() {
+        for command in MODULES.iter().flat_map(|module| module.commands) {
+            assert!(command.usage.starts_with(command.name), "{}: {}", command.name, command.usage);
+            assert!(command.description.ends_with('.'), "{}: {}", command.name, command.description);
+        }
+    }
+
+    #[test]
+    fn every_row_makes_its_module() {
+        for module in MODULES {
+            assert!(!module.description.is_empty(), "{} has no description", module.name);
+            assert!((module.new)().handover().len() <= 64 * 1024, "{}", module.name);
+        }
     }
 }

@@ -52,11 +52,18 @@ impl Actor for Scheduler {
         Ok(State::default())
     }
 
-    async fn handle(&self, _: ActorRef<Tick>, Tick: Tick, state: &mut State) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<Tick>,
+        Tick: Tick,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
         let now = self.services.clock.now();
         match storage::timers::due(&self.services.db, now, DUE_PER_TICK_MAX).await {
             Ok(due) => {
-                state.asked.retain(|id, at| at.elapsed() < ASK_AGAIN_AFTER && due.iter().any(|timer| timer.id == *id));
+                state.asked.retain(|id, at| {
+                    at.elapsed() < ASK_AGAIN_AFTER && due.iter().any(|timer| timer.id == *id)
+                });
                 due.iter().for_each(|timer| self.fire_if_wanted(state, timer));
             }
             Err(error) => tracing::warn!(%error, "cannot read what is due, trying again"),
@@ -68,7 +75,8 @@ impl Actor for Scheduler {
 impl Scheduler {
     fn fire_if_wanted(&self, state: &mut State, timer: &Timer) {
         let Some(slot) = self.services.directory.get(timer.channel_id) else { return };
-        let seen = slot.lines().saturating_sub(state.lines_at_fire.get(&timer.id).copied().unwrap_or_default());
+        let seen =
+            slot.lines().saturating_sub(state.lines_at_fire.get(&timer.id).copied().unwrap_or_default());
         let live = slot.stream().and_then(|info| info.live);
         let enough = seen >= u64::try_from(timer.spec.min_lines).unwrap_or_default();
         if state.asked.contains_key(&timer.id) || !enough || (timer.spec.only_live && live != Some(true)) {

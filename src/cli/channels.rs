@@ -68,7 +68,9 @@ pub(super) async fn run(client: &Client, command: ChannelsCommand, json: bool) -
         }
         ChannelsCommand::List => list(client, json).await,
         ChannelsCommand::Import { file } => import(client, &file, json).await,
-        ChannelsCommand::Why { .. } | ChannelsCommand::Record { .. } => Err(Failure::said("not in this version")),
+        ChannelsCommand::Why { .. } | ChannelsCommand::Record { .. } => {
+            Err(Failure::said("not in this version"))
+        }
     }
 }
 
@@ -92,7 +94,9 @@ async fn list(client: &Client, json: bool) -> Result<(), Failure> {
     }
     let rows: Vec<Vec<String>> = channels
         .iter()
-        .map(|channel| ["key", "platform_id", "running", "mailbox", "lines"].map(|name| field(channel, name)).to_vec())
+        .map(|channel| {
+            ["key", "platform_id", "running", "mailbox", "lines"].map(|name| field(channel, name)).to_vec()
+        })
         .collect();
     print!("{}", table(&["channel", "platform id", "running", "waiting", "lines"], &rows));
     if rows.is_empty() {
@@ -106,9 +110,13 @@ async fn import(client: &Client, file: &Path, json: bool) -> Result<(), Failure>
     let (mut n_done, mut n_added) = (0, 0);
     let shows_progress = !json && std::io::stderr().is_terminal();
     for chunk in keys.chunks(KEYS_PER_CALL) {
-        let imported = client.post(&["channels", "import"], &json!({ "keys": chunk })).await.map_err(|failure| {
-            Failure::said(format!("{failure} ({n_done} of {} channels were imported; run it again)", keys.len()))
-        })?;
+        let imported =
+            client.post(&["channels", "import"], &json!({ "keys": chunk })).await.map_err(|failure| {
+                Failure::said(format!(
+                    "{failure} ({n_done} of {} channels were imported; run it again)",
+                    keys.len()
+                ))
+            })?;
         n_done += chunk.len();
         n_added += imported["added"].as_u64().unwrap_or(0);
         if shows_progress {
@@ -128,7 +136,8 @@ async fn import(client: &Client, file: &Path, json: bool) -> Result<(), Failure>
 }
 
 fn read_list(file: &Path) -> Result<String, Failure> {
-    let unreadable = |error: std::io::Error| Failure::said(format!("{} cannot be read: {error}", file.display()));
+    let unreadable =
+        |error: std::io::Error| Failure::said(format!("{} cannot be read: {error}", file.display()));
     let source: Box<dyn Read> = if file == Path::new("-") {
         Box::new(std::io::stdin())
     } else {

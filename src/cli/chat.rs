@@ -119,7 +119,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_endless_line_is_cut() {
-        let mut input = BufReader::new(std::io::Cursor::new([vec![b'x'; 100_000], b"\nnext".to_vec()].concat()));
+        let mut input =
+            BufReader::new(std::io::Cursor::new([vec![b'x'; 100_000], b"\nnext".to_vec()].concat()));
         assert_eq!(next_line(&mut input).await.unwrap().unwrap().len(), LINE_BYTES_MAX);
         assert_eq!(next_line(&mut input).await.unwrap().as_deref(), Some("next"));
         assert_eq!(next_line(&mut input).await.unwrap(), None);

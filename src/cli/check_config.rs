@@ -14,9 +14,7 @@ pub(super) fn check(file: &Path, env: Env, json: bool) -> Result<(), Failure> {
         Err(errors) => (errors.problems, Vec::new()),
     };
     if json {
-        let as_json = |problem: &Problem| {
-            json!({ "file": problem.file, "line": problem.line, "key": problem.key, "message": problem.message })
-        };
+        let as_json = |problem: &Problem| json!({ "file": problem.file, "line": problem.line, "key": problem.key, "message": problem.message });
         let listed: Vec<_> = problems.iter().map(as_json).collect();
         print_json(&json!({ "valid": problems.is_empty(), "problems": listed, "warnings": warnings }));
     } else {

@@ -86,7 +86,11 @@ impl Client {
             let mut page = self.get(path, &query).await?;
             match page["items"].take() {
                 Value::Array(rows) => items.extend(rows),
-                _ => return Err(Failure::said("the node answered with something that is no list; is it a waddlebot?")),
+                _ => {
+                    return Err(Failure::said(
+                        "the node answered with something that is no list; is it a waddlebot?",
+                    ));
+                }
             }
             match page["next_cursor"].take() {
                 Value::String(next) if cursor.as_ref() != Some(&next) => cursor = Some(next),
@@ -129,7 +133,9 @@ impl Client {
         Failure::said(if error.is_timeout() && !error.is_connect() {
             format!("the node at {base} did not answer in time; try again")
         } else {
-            format!("no node answers at {base}; start one with `waddlebot run`, or say where it is with --url")
+            format!(
+                "no node answers at {base}; start one with `waddlebot run`, or say where it is with --url"
+            )
         })
     }
 }
@@ -178,7 +184,9 @@ fn read_key(file: &Path) -> Result<SecretString, Failure> {
     let mut text = String::new();
     std::fs::File::open(file)
         .and_then(|opened| opened.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text))
-        .map_err(|error| Failure::said(format!("the service key in {} cannot be read: {error}", file.display())))?;
+        .map_err(|error| {
+            Failure::said(format!("the service key in {} cannot be read: {error}", file.display()))
+        })?;
     let key = text.trim();
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Failure::said(format!("{} holds no service key", file.display())));

@@ -152,6 +152,8 @@ async fn find(client: &Client, place: &Place, name: &str) -> Result<String, Fail
             Err(Failure::said(format!("!{wanted} is a command of all channels; change it with --global")))
         }
         Some(command) => Ok(field(command, "id")),
-        None => Err(Failure::said(format!("there is no custom command !{wanted} there; see `waddlebot commands list`"))),
+        None => Err(Failure::said(format!(
+            "there is no custom command !{wanted} there; see `waddlebot commands list`"
+        ))),
     }
 }

@@ -68,9 +68,11 @@ const TWITCH_CHANNELS_UNVERIFIED_MAX: usize = 100;
 pub(super) async fn examine(config: Option<&Path>, args: &NodeArgs, env: Env) -> Result<(), Failure> {
     let findings = match Config::load(config, env.clone().into_iter()) {
         Ok(config) => examine_config(&config, args, &env).await,
-        Err(errors) => {
-            errors.problems.iter().map(|problem| Finding::fail("configuration", problem.to_string())).collect()
-        }
+        Err(errors) => errors
+            .problems
+            .iter()
+            .map(|problem| Finding::fail("configuration", problem.to_string()))
+            .collect(),
     };
     let is_well = findings.iter().all(|finding| finding.verdict != Verdict::Fail);
     if args.json {

@@ -22,7 +22,9 @@ impl Failure {
     pub fn print(&self, json: bool) {
         match self {
             Self::Printed => {}
-            Self::Said(text) if json => print_json(&json!({ "success": false, "error": { "message": text } })),
+            Self::Said(text) if json => {
+                print_json(&json!({ "success": false, "error": { "message": text } }))
+            }
             Self::Said(text) => eprintln!("{}", visible(text)),
         }
     }
@@ -75,8 +77,12 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [vec!["ping".to_owned(), "CLOSED".to_owned()], vec!["commands".to_owned(), "OPEN".to_owned()]];
-        assert_eq!(table(&["module", "breaker"], &rows), "module    breaker\nping      CLOSED\ncommands  OPEN\n");
+        let rows =
+            [vec!["ping".to_owned(), "CLOSED".to_owned()], vec!["commands".to_owned(), "OPEN".to_owned()]];
+        assert_eq!(
+            table(&["module", "breaker"], &rows),
+            "module    breaker\nping      CLOSED\ncommands  OPEN\n"
+        );
     }
 
     #[test]

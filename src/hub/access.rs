@@ -36,7 +36,9 @@ pub(super) async fn require_key(
 /// Every header that is there must hold the key: a caller who sends two different ones is confused or probing.
 fn knows_key(headers: &HeaderMap, key: &str) -> bool {
     let mut given = KEY_HEADERS.iter().flat_map(|name| headers.get_all(*name)).peekable();
-    !key.is_empty() && given.peek().is_some() && given.all(|value| value.as_bytes().ct_eq(key.as_bytes()).into())
+    !key.is_empty()
+        && given.peek().is_some()
+        && given.all(|value| value.as_bytes().ct_eq(key.as_bytes()).into())
 }
 
 #[cfg(test)]
@@ -46,7 +48,10 @@ mod tests {
     #[test]
     fn only_the_key_itself_opens() {
         let with = |pairs: &[(&'static str, &'static str)]| {
-            pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect::<HeaderMap>()
+            pairs
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect::<HeaderMap>()
         };
         assert!(knows_key(&with(&[("x-service-key", "right")]), "right"));
         assert!(knows_key(&with(&[("x-api-key", "right")]), "right"));

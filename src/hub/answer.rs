@@ -130,7 +130,11 @@ impl From<StorageError> for ApiError {
             StorageError::Conflict => Self::conflict(error.advice()),
             _ if error.is_retryable() => {
                 tracing::warn!(%error, error.kind = error.kind(), "the storage did not answer the hub");
-                Self::unavailable("storage_unavailable", "The database does not answer. Try again in a moment.", 1)
+                Self::unavailable(
+                    "storage_unavailable",
+                    "The database does not answer. Try again in a moment.",
+                    1,
+                )
             }
             _ => {
                 tracing::error!(%error, error.kind = error.kind(), "the storage refused the hub's work");

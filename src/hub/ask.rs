@@ -38,7 +38,9 @@ pub(super) fn unknown_channel(key: &ChannelKey) -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "unknown_channel",
-        format!("the bot is not in {key}; add it with POST /api/v1/channels or `waddlebot channels add {key}`"),
+        format!(
+            "the bot is not in {key}; add it with POST /api/v1/channels or `waddlebot channels add {key}`"
+        ),
     )
 }
 
@@ -54,7 +56,11 @@ pub(super) async fn describe(slot: &ChannelSlot) -> Result<Option<ChannelReport>
 ///
 /// # Errors
 /// 503 when the actor does not answer, 409 with the channel's own words when it refuses.
-pub(super) async fn operate(slot: &ChannelSlot, module: &str, action: ModuleAction) -> Result<bool, ApiError> {
+pub(super) async fn operate(
+    slot: &ChannelSlot,
+    module: &str,
+    action: ModuleAction,
+) -> Result<bool, ApiError> {
     let module = module.to_owned();
     let answer = ask(slot, |reply| ChannelMsg::Operate { module, action, reply }).await?;
     answer.transpose().map(|done| done.is_some()).map_err(ApiError::conflict)

@@ -39,7 +39,11 @@ impl<S: Send + Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for J
         }
         let reading = to_bytes(request.into_body(), MAX);
         let bytes = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_elapsed| {
-            ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body took longer than 8 s to arrive")
+            ApiError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_timeout",
+                "the body took longer than 8 s to arrive",
+            )
         })?;
         let bytes = bytes.map_err(|error| refusal_of(error, MAX))?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| ApiError::invalid(error.to_string()))
@@ -57,7 +61,8 @@ fn refusal_of(error: axum::Error, bytes_max: usize) -> ApiError {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
 }

@@ -2,7 +2,7 @@
 
 mod api;
 mod envelope;
-mod node;
+pub(crate) mod node;
 mod openapi;
 mod router;
 mod wire;

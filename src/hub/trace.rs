@@ -68,7 +68,10 @@ pub(super) async fn surround(State(hub): State<Hub>, mut request: Request, next:
     let started = Instant::now();
     let ids = RequestIds::read(request.headers());
     let method = method_label(request.method());
-    let endpoint = request.extensions().get::<MatchedPath>().map_or("unmatched", |path| hub.endpoint_label(path.as_str()));
+    let endpoint = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", |path| hub.endpoint_label(path.as_str()));
     let span = tracing::info_span!("http",
         http.method = method, http.endpoint = endpoint,
         correlation.id = %ids.correlation_id, request.id = %ids.request_id,
@@ -95,13 +98,21 @@ async fn fenced(request: Request, next: Next) -> Response {
                 "service" => "waddlebot", "error_type" => "panic", "severity" => "error")
             .increment(1);
             tracing::error!("an endpoint panicked; this request failed, nothing else");
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "this is our fault; the log has the request id")
-                .into_response()
+            ApiError::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "this is our fault; the log has the request id",
+            )
+            .into_response()
         }
         Err(_elapsed) => {
             tracing::warn!("a request took longer than its limit");
-            ApiError::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "this took longer than 10 s and was given up")
-                .into_response()
+            ApiError::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "timeout",
+                "this took longer than 10 s and was given up",
+            )
+            .into_response()
         }
     }
 }
@@ -163,7 +174,8 @@ fn is_correlation_id(text: &str) -> bool {
 /// `version-trace-parent-flags` in lower-case hex; version ff and ids of zeros are invalid.
 fn is_traceparent(text: &str) -> bool {
     let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let is_id = |part: &str, len: usize| part.len() == len && is_hex(part) && part.bytes().any(|byte| byte != b'0');
+    let is_id =
+        |part: &str, len: usize| part.len() == len && is_hex(part) && part.bytes().any(|byte| byte != b'0');
     let parts: Vec<&str> = text.split('-').collect();
     match parts[..] {
         [version, trace, parent, flags] => {
@@ -181,7 +193,39 @@ fn is_traceparent(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
     use super::*;
+
+    async fn status_of(router: Router) -> StatusCode {
+        let request = Request::builder().uri("/").body(Body::empty()).unwrap();
+        router.layer(from_fn(fenced)).oneshot(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_request_and_nothing_else() {
+        let handler = || async {
+            if true {
+                panic!("on purpose");
+            }
+        };
+        assert_eq!(
+            status_of(Router::new().route("/", get(handler))).await,
+            StatusCode::INTERNAL_SERVER_ERROR
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_never_ends_is_given_up() {
+        let started = tokio::time::Instant::now();
+        let router = Router::new().route("/", get(std::future::pending::<()>));
+        assert_eq!(status_of(router).await, StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(started.elapsed(), REQUEST_TIMEOUT);
+    }
 
     #[test]
     fn a_traceparent_is_taken_only_when_well_formed() {

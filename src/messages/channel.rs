@@ -15,11 +15,21 @@ pub enum ChannelMsg {
     /// A module's call ended.
     Finished(CallReport),
     /// A module actor runs and takes calls.
-    ModuleUp { module: &'static str, generation: u64, actor: ActorRef<ModuleMsg> },
+    ModuleUp {
+        module: &'static str,
+        generation: u64,
+        actor: ActorRef<ModuleMsg>,
+    },
     /// A module actor ended, for whatever reason.
-    ModuleDown { module: &'static str, generation: u64, reason: String },
+    ModuleDown {
+        module: &'static str,
+        generation: u64,
+        reason: String,
+    },
     /// The back-off after a crash is over.
-    ModuleRetry { module: &'static str },
+    ModuleRetry {
+        module: &'static str,
+    },
     /// What the channel's gate needs was read; `None` when the storage did not answer.
     Loaded(Option<Box<LoadedChannel>>),
     /// Commands, aliases, roles or module settings changed.
@@ -27,7 +37,11 @@ pub enum ChannelMsg {
     /// The node's periodic look: expire what waited too long, passivate what is idle.
     Sweep,
     Describe(RpcReplyPort<ChannelReport>),
-    Operate { module: String, action: ModuleAction, reply: RpcReplyPort<Result<(), String>> },
+    Operate {
+        module: String,
+        action: ModuleAction,
+        reply: RpcReplyPort<Result<(), String>>,
+    },
     /// Works off the lane, flushes what must survive, stops.
     Drain,
 }

@@ -56,7 +56,11 @@ pub enum ModuleMsg {
     Command(Box<CommandCall>),
     Event(Box<EventCall>),
     /// A batch of lines; lossy, and not reported.
-    Lines { lines: Vec<Line>, sink: Arc<dyn ReplySink>, table: Arc<CommandTable> },
+    Lines {
+        lines: Vec<Line>,
+        sink: Arc<dyn ReplySink>,
+        table: Arc<CommandTable>,
+    },
     /// The module's memory for a hand-over, at most 64 KiB; the actor stops afterwards.
     HandOver(RpcReplyPort<Vec<u8>>),
 }

@@ -16,14 +16,17 @@ use ulid::Ulid;
 use super::{PlatformDeps, PlatformSpec};
 use crate::cluster::ChannelSlot;
 use crate::messages::{
-    ChatEvent, Chatter, Completion, Delivery, EventClass, EventKind, OutboundReply, PlatformReport, ReplySink, Source,
+    ChatEvent, Chatter, Completion, Delivery, EventClass, EventKind, OutboundReply, PlatformReport,
+    ReplySink, Source,
 };
 
 pub const SPEC: PlatformSpec = PlatformSpec {
     name: "console",
     wanted: |deps| deps.console,
     spawn: |deps, supervisor| {
-        Box::pin(async move { Ok(Actor::spawn_linked(None, Console { deps }, (), supervisor).await?.0.get_cell()) })
+        Box::pin(async move {
+            Ok(Actor::spawn_linked(None, Console { deps }, (), supervisor).await?.0.get_cell())
+        })
     },
 };
 
@@ -67,7 +70,12 @@ impl Actor for Console {
                 }
             }
         });
-        let report = PlatformReport { login: Some("you".to_owned()), connections: 1, channels_joined: 1, ..PlatformReport::default() };
+        let report = PlatformReport {
+            login: Some("you".to_owned()),
+            connections: 1,
+            channels_joined: 1,
+            ..PlatformReport::default()
+        };
         self.deps.board.set(Platform::Console, report);
         Ok(slot)
     }

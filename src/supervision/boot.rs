@@ -32,7 +32,8 @@ pub const CONSOLE_LOGIN: &str = "local";
 pub async fn open_storage(config: &Config) -> anyhow::Result<Db> {
     let options = storage_options(config);
     let db = Db::open(&options).await.map_err(|error| anyhow::anyhow!("storage.url: {}", error.advice()))?;
-    let applied = db.migrate(Clock::System.now()).await.context("the schema could not be brought up to date")?;
+    let applied =
+        db.migrate(Clock::System.now()).await.context("the schema could not be brought up to date")?;
     if !applied.is_empty() {
         tracing::info!(migrations = applied.len(), "schema brought up to date");
     }
@@ -65,8 +66,11 @@ pub fn services(
 ) -> Services {
     let clock = Clock::System;
     if let Some(abort) = &last_abort {
-        tracing::error!(channel.key = abort.channel_key, module.name = abort.module,
-            "the last process was aborted in this module; it begins with an open breaker there");
+        tracing::error!(
+            channel.key = abort.channel_key,
+            module.name = abort.module,
+            "the last process was aborted in this module; it begins with an open breaker there"
+        );
     }
     Services {
         node_id: config.node.id.clone(),
@@ -141,7 +145,8 @@ pub fn http_client(config: &Config) -> anyhow::Result<reqwest::Client> {
         .connect_timeout(HTTP_CONNECT_TIMEOUT)
         .user_agent(concat!("waddlebot/", env!("CARGO_PKG_VERSION")));
     if let Some(path) = &config.platforms.twitch.ca_file {
-        let pem = std::fs::read(path).with_context(|| format!("platforms.twitch.ca_file: {}", path.display()))?;
+        let pem =
+            std::fs::read(path).with_context(|| format!("platforms.twitch.ca_file: {}", path.display()))?;
         for certificate in reqwest::Certificate::from_pem_bundle(&pem)? {
             builder = builder.add_root_certificate(certificate);
         }

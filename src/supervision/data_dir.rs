@@ -32,20 +32,28 @@ impl Lock {
     pub fn take(data_dir: &Path) -> anyhow::Result<Self> {
         let shown = data_dir.display();
         fs::create_dir_all(data_dir).with_context(|| {
-            format!("node.data_dir: cannot make the folder {shown}; make it, or choose one that you may write")
+            format!(
+                "node.data_dir: cannot make the folder {shown}; make it, or choose one that you may write"
+            )
         })?;
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(data_dir.join(LOCK_FILE))
-            .with_context(|| format!("node.data_dir: cannot write in {shown}; make it writable for this user"))?;
+            .with_context(|| {
+                format!("node.data_dir: cannot write in {shown}; make it writable for this user")
+            })?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => {
-                bail!("node.data_dir: another node is running on {shown}; stop it, or give this one its own folder")
+                bail!(
+                    "node.data_dir: another node is running on {shown}; stop it, or give this one its own folder"
+                )
             }
-            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {shown}/{LOCK_FILE}")),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {shown}/{LOCK_FILE}"))
+            }
         }
     }
 }
@@ -88,7 +96,9 @@ fn service_key(path: &Path) -> anyhow::Result<SecretString> {
             .mode(0o600)
             .open(path)
             .with_context(|| format!("cannot write {shown}"))?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("cannot write {shown}"))?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .with_context(|| format!("cannot write {shown}"))?;
         return Ok(SecretString::from(text));
     }
     let mut text = String::new();
@@ -99,7 +109,9 @@ fn service_key(path: &Path) -> anyhow::Result<SecretString> {
     file.take(4_096).read_to_string(&mut text).with_context(|| format!("cannot read {shown}"))?;
     let key = SecretString::from(text.trim().to_owned());
     if key.expose_secret().len() < SERVICE_KEY_BYTES {
-        bail!("{shown}: the key is shorter than {SERVICE_KEY_BYTES} characters; remove the file, a new one is made");
+        bail!(
+            "{shown}: the key is shorter than {SERVICE_KEY_BYTES} characters; remove the file, a new one is made"
+        );
     }
     Ok(key)
 }

@@ -91,14 +91,16 @@ impl Child for PartChild {
 }
 
 async fn modules(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
-    let (actor, _) = Actor::spawn_linked(None, Supervisor { name: "modules" }, Vec::new(), supervisor).await?;
+    let (actor, _) =
+        Actor::spawn_linked(None, Supervisor { name: "modules" }, Vec::new(), supervisor).await?;
     wiring.spawner.modules.store(Some(Arc::new(actor.clone())));
     Ok(actor.get_cell())
 }
 
 /// After a restart the channels' actors are gone with their former supervisor: filled lanes are woken again.
 async fn channels(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
-    let (actor, _) = Actor::spawn_linked(None, Supervisor { name: "channels" }, Vec::new(), supervisor).await?;
+    let (actor, _) =
+        Actor::spawn_linked(None, Supervisor { name: "channels" }, Vec::new(), supervisor).await?;
     wiring.spawner.channels.store(Some(Arc::new(actor.clone())));
     let directory = &wiring.services.directory;
     for slot in directory.all() {
@@ -128,7 +130,8 @@ async fn platforms(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCe
     let children: Vec<Arc<dyn Child>> = wanted
         .map(|spec| Arc::new(PlatformChild { spec: *spec, deps: deps.clone() }) as Arc<dyn Child>)
         .collect();
-    let (actor, _) = Actor::spawn_linked(None, Supervisor { name: "platforms" }, children, supervisor).await?;
+    let (actor, _) =
+        Actor::spawn_linked(None, Supervisor { name: "platforms" }, children, supervisor).await?;
     wiring.spawner.platforms.store(Some(Arc::new(actor.clone())));
     Ok(actor.get_cell())
 }

@@ -27,5 +27,10 @@ pub fn welcome(node: &Node, config: &Config) -> String {
 
 /// The one line for whoever started the node without a terminal.
 pub fn ready(node: &Node, config: &Config) -> String {
-    format!("ready: node {}, http://{}, {} channels", config.node.id, node.address, node.services.directory.len())
+    format!(
+        "ready: node {}, http://{}, {} channels",
+        config.node.id,
+        node.address,
+        node.services.directory.len()
+    )
 }

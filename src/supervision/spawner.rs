@@ -57,7 +57,8 @@ impl Spawner for NodeSpawner {
     fn start_module(&self, request: ModuleRequest) {
         let Some((services, slot)) = self.slot(request.channel_id) else { return };
         let child = Arc::new(ModuleChild { services, slot, request });
-        let asked = self.modules.load().as_ref().map(|modules| modules.cast(SupervisorMsg::Start(child.clone())));
+        let asked =
+            self.modules.load().as_ref().map(|modules| modules.cast(SupervisorMsg::Start(child.clone())));
         if !matches!(asked, Some(Ok(()))) {
             child.ended(Some("the modules' supervisor is not running"));
         }
@@ -134,7 +135,8 @@ impl Child for ModuleChild {
     }
 
     fn spawn(&self, supervisor: ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> {
-        let (services, slot, request) = (Arc::clone(&self.services), Arc::clone(&self.slot), self.request.clone());
+        let (services, slot, request) =
+            (Arc::clone(&self.services), Arc::clone(&self.slot), self.request.clone());
         Box::pin(async move {
             let Some(spec) = services.registry.module(request.module).copied() else {
                 return Err(SpawnErr::StartupFailed(format!("there is no module {}", request.module).into()));

@@ -40,7 +40,9 @@ async fn drain(name: &'static str, supervisor: Option<&ActorRef<SupervisorMsg>>,
     let grace = within + Duration::from_millis(500);
     match supervisor.call(ask, Some(grace)).await {
         Ok(ractor::rpc::CallResult::Success(0)) => tracing::debug!(part = name, "drained"),
-        Ok(ractor::rpc::CallResult::Success(killed)) => tracing::warn!(part = name, killed, "drained, some were killed"),
+        Ok(ractor::rpc::CallResult::Success(killed)) => {
+            tracing::warn!(part = name, killed, "drained, some were killed")
+        }
         other => tracing::warn!(part = name, ?other, "did not drain in time"),
     }
 }

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use domain::ChannelId;
 use domain::restart::{RestartPolicy, Restarts, Verdict};
 use futures_util::future::BoxFuture;
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent};
+use ractor::{
+    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent,
+};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
@@ -82,7 +84,10 @@ pub enum SupervisorMsg {
     /// The node is stopping: nothing is started or restarted any more.
     Freeze,
     /// Drains every child; answers with how many had to be killed, then stops.
-    Drain { within: Duration, reply: RpcReplyPort<usize> },
+    Drain {
+        within: Duration,
+        reply: RpcReplyPort<usize>,
+    },
     DrainOver,
     List(RpcReplyPort<Vec<ChildReport>>),
 }
@@ -163,13 +168,15 @@ impl Actor for Supervisor {
                 }
             }
             SupervisorMsg::Due(id) => {
-                let due = state.children.get(&id).is_some_and(|entry| !matches!(entry.status, Status::Running(_)));
+                let due =
+                    state.children.get(&id).is_some_and(|entry| !matches!(entry.status, Status::Running(_)));
                 if due && !state.frozen {
                     self.relaunch(&myself, state, &id).await?;
                 }
             }
             SupervisorMsg::Unpark(id, reply) => {
-                let parked = state.children.get(&id).is_some_and(|entry| matches!(entry.status, Status::Parked));
+                let parked =
+                    state.children.get(&id).is_some_and(|entry| matches!(entry.status, Status::Parked));
                 if parked {
                     tracing::info!(child = %id, "operator restarts a parked child");
                     self.relaunch(&myself, state, &id).await?;
@@ -192,7 +199,9 @@ impl Actor for Supervisor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            SupervisionEvent::ActorTerminated(actor, _, _) => self.ended(&myself, state, actor.get_id(), None).await?,
+            SupervisionEvent::ActorTerminated(actor, _, _) => {
+                self.ended(&myself, state, actor.get_id(), None).await?
+            }
             SupervisionEvent::ActorFailed(actor, error) => {
                 self.ended(&myself, state, actor.get_id(), Some(&error.to_string())).await?;
             }

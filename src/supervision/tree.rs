@@ -29,7 +29,9 @@ impl Part {
 
     const fn what(self) -> &'static str {
         match self {
-            Self::Modules => "one actor per channel and module in use; its channel's breaker decides on restarts",
+            Self::Modules => {
+                "one actor per channel and module in use; its channel's breaker decides on restarts"
+            }
             Self::Channels => "one actor per channel in use; 5 crashes in 60 s park it for 5 minutes",
             Self::Upkeep => "lets idle actors go, samples queues, prunes old op ids",
             Self::Scheduler => "fires what is due",

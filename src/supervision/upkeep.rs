@@ -64,7 +64,8 @@ impl Upkeep {
         let slots = self.services.directory.all();
         let active = slots.iter().filter(|slot| slot.actor().is_some()).count();
         metrics::gauge!("waddlebot_channels_owned").set(slots.len() as f64);
-        metrics::gauge!("waddlebot_active_channels", "service" => SERVICE, "platform" => "all").set(active as f64);
+        metrics::gauge!("waddlebot_active_channels", "service" => SERVICE, "platform" => "all")
+            .set(active as f64);
         let depth = metrics::histogram!("waddlebot_mailbox_depth");
         slots.iter().map(|slot| slot.lane.in_flight()).for_each(|n| depth.record(n as f64));
         for pool in self.services.db.pool_gauges() {

@@ -94,7 +94,11 @@ impl Watchdog {
     fn look(&self, silent_for: Duration) {
         let stuck = self.polls.stuck(STUCK_AFTER);
         let longest = stuck.iter().map(|(_, long)| *long).max().unwrap_or_default().max(silent_for);
-        metrics::gauge!("waddlebot_runtime_stall_seconds").set(if longest >= STUCK_AFTER { longest.as_secs_f64() } else { 0.0 });
+        metrics::gauge!("waddlebot_runtime_stall_seconds").set(if longest >= STUCK_AFTER {
+            longest.as_secs_f64()
+        } else {
+            0.0
+        });
         for (slot, long) in &stuck {
             tracing::error!(channel.key = %slot.channel_key, module.name = slot.module, stuck_ms = long.as_millis(),
                 "a module does not yield");
@@ -105,7 +109,12 @@ impl Watchdog {
             if let Err(error) = note.write(&self.data_dir) {
                 tracing::error!(%error, "cannot write the note for the next start");
             }
-            self.abort(&format!("module {} in {} did not yield for {} ms", slot.module, slot.channel_key, long.as_millis()));
+            self.abort(&format!(
+                "module {} in {} did not yield for {} ms",
+                slot.module,
+                slot.channel_key,
+                long.as_millis()
+            ));
         }
         if silent_for >= self.abort_after {
             self.abort(&format!("the runtime has stood still for {} ms", silent_for.as_millis()));
@@ -113,7 +122,11 @@ impl Watchdog {
     }
 
     fn abort(&self, why: &str) -> ! {
-        tracing::error!(why, limit_ms = self.abort_after.as_millis(), "aborting, so that the service manager starts anew");
+        tracing::error!(
+            why,
+            limit_ms = self.abort_after.as_millis(),
+            "aborting, so that the service manager starts anew"
+        );
         // The log may be buffered; this line must be seen.
         eprintln!("waddlebot: aborting: {why}");
         std::process::abort()

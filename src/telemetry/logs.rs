@@ -31,8 +31,9 @@ pub enum LogTarget {
 /// When the filter of `telemetry.log` cannot be read or the log file not opened.
 pub fn install(config: &TelemetryConfig, target: &LogTarget) -> anyhow::Result<()> {
     let filter = || {
-        EnvFilter::try_new(&config.log)
-            .map_err(|error| anyhow::anyhow!("telemetry.log: {error}; write for example `info` or `waddlebot=debug`"))
+        EnvFilter::try_new(&config.log).map_err(|error| {
+            anyhow::anyhow!("telemetry.log: {error}; write for example `info` or `waddlebot=debug`")
+        })
     };
     let layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = match target {
         LogTarget::Stderr => vec![formatted(config, io::stderr, filter()?)],
@@ -48,7 +49,11 @@ pub fn install(config: &TelemetryConfig, target: &LogTarget) -> anyhow::Result<(
     Ok(())
 }
 
-fn formatted<W>(config: &TelemetryConfig, writer: W, filter: EnvFilter) -> Box<dyn Layer<Registry> + Send + Sync>
+fn formatted<W>(
+    config: &TelemetryConfig,
+    writer: W,
+    filter: EnvFilter,
+) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {

@@ -17,7 +17,10 @@ const HELP: &[(&str, &str)] = &[
     ("waddlebot_commands_total", "Commands by how they ended."),
     ("waddlebot_messages_dropped_total", "Lines that were dropped, by reason."),
     ("waddlebot_lines_in_total", "Lines received from a platform."),
-    ("waddlebot_lines_handled_total", "Lines handled; the others are in messages_dropped_total or duplicates."),
+    (
+        "waddlebot_lines_handled_total",
+        "Lines handled; the others are in messages_dropped_total or duplicates.",
+    ),
     ("waddlebot_circuit_breaker_state", "0 CLOSED, 1 OPEN, 2 HALF_OPEN, 3 DISABLED: the worst instance."),
     ("waddlebot_module_restarts_total", "Module actors that ended before their time, by reason."),
     ("waddlebot_runtime_stall_seconds", "How long the runtime or a module last stood still."),
@@ -37,6 +40,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     for (name, text) in HELP {
         metrics::describe_counter!(*name, *text);
     }
-    metrics::gauge!("waddlebot_service_info", "service" => SERVICE, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::gauge!("waddlebot_service_info", "service" => SERVICE, "version" => env!("CARGO_PKG_VERSION"))
+        .set(1.0);
     Ok(handle)
 }

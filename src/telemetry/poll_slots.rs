@@ -53,7 +53,8 @@ impl Default for PollSlots {
 impl PollSlots {
     /// A slot for a module actor; it vanishes with the actor.
     pub fn register(&self, channel_key: String, module: &'static str) -> Arc<PollSlot> {
-        let slot = Arc::new(PollSlot { channel_key, module, origin: self.origin, since_ms: AtomicU64::new(0) });
+        let slot =
+            Arc::new(PollSlot { channel_key, module, origin: self.origin, since_ms: AtomicU64::new(0) });
         self.lock().push(Arc::downgrade(&slot));
         slot
     }

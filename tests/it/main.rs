@@ -1,3 +1,14 @@
-//! x
+//! The one integration-test binary: real processes, real servers, real sockets.
 
+mod console;
 mod fake_twitch;
+mod faults;
+mod house;
+mod node;
+mod promises;
+mod refusals;
+mod twitch_bot;
+mod twitch_faults;
+mod twitch_rig;
+mod twitch_talking;
+mod twitch_tokens;

@@ -9,7 +9,9 @@ impl Refusal {
             Self::Unknown { command } => {
                 format!("There is no command !{command}; !commands lists what there is, !help explains it.")
             }
-            Self::ModuleDisabled { module } => format!("The module {module} is switched off in this channel."),
+            Self::ModuleDisabled { module } => {
+                format!("The module {module} is switched off in this channel.")
+            }
             Self::CommandDisabled { command } => format!("!{command} is switched off in this channel."),
             Self::Level { needed } => format!("!{command} is for {} only.", plural(*needed)),
             Self::Cooldown { seconds_left } => format!("!{command} is cooling down: {seconds_left} s left."),
@@ -24,7 +26,9 @@ impl Refusal {
             }
             Self::Busy { .. } => format!("!{command} is busy, try again in a moment."),
             Self::Usage { usage } => format!("Type: !{usage}"),
-            Self::AliasDepth => format!("!{command} is an alias that goes more than three deep; !alias remove it."),
+            Self::AliasDepth => {
+                format!("!{command} is an alias that goes more than three deep; !alias remove it.")
+            }
             Self::NotLoaded => "I can't read my storage right now, try again in a moment.".to_owned(),
         }
     }

@@ -70,7 +70,11 @@ pub async fn bump_count(tx: &mut Tx, id: Ulid) -> Result<Option<i64>, StorageErr
 }
 
 /// Adds what was used since the last time; names that are gone are left out.
-pub async fn count_uses(db: &crate::Db, channel_id: ChannelId, uses: &[(String, i64)]) -> Result<(), StorageError> {
+pub async fn count_uses(
+    db: &crate::Db,
+    channel_id: ChannelId,
+    uses: &[(String, i64)],
+) -> Result<(), StorageError> {
     let mut tx = db.begin().await?;
     for (name, n) in uses {
         on!(&mut tx, &COUNT_USES, execute, channel_id.to_string(), name, n)?;
@@ -140,4 +144,4 @@ const LIST: Statement = sql!(
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] =
-    &[&COUNT, &INSERT, &DELETE, &DELETE_BY_ID, &BUMP, &GET, &LIST];
+    &[&COUNT_USES, &COUNT, &INSERT, &DELETE, &DELETE_BY_ID, &BUMP, &GET, &LIST];

@@ -133,12 +133,11 @@ pub async fn list(
 ) -> Result<Vec<AuditRow>, StorageError> {
     let before = before.unwrap_or(Ulid(u128::MAX)).to_string();
     let limit = page(limit, PAGE_MAX);
-    let rows = match channel_id {
-        Some(channel_id) => {
-            on!(db, &LIST_OF_CHANNEL, fetch_all as Row, before, limit, channel_id.to_string())
-        }
-        None => on!(db, &LIST, fetch_all as Row, before, limit),
-    }?;
+    let rows = if let Some(channel_id) = channel_id {
+        on!(db, &LIST_OF_CHANNEL, fetch_all as Row, before, limit, channel_id.to_string())?
+    } else {
+        on!(db, &LIST, fetch_all as Row, before, limit)?
+    };
     Ok(rows.into_iter().map(AuditRow::from).collect())
 }
 

@@ -161,7 +161,7 @@ pub async fn head(db: &Db) -> Result<ChangeCursor, StorageError> {
 
 /// What was committed since `cursor`, at most `limit` rows, in the order in which they may be applied.
 ///
-/// On PostgreSQL ids may be committed out of order, so the next page begins at the oldest transaction that was
+/// On `PostgreSQL` ids may be committed out of order, so the next page begins at the oldest transaction that was
 /// still running: rows may come twice, and none is missed.
 pub async fn since(db: &Db, cursor: ChangeCursor, limit: u32) -> Result<ChangePage, StorageError> {
     let limit = page(limit, PAGE_MAX);

@@ -151,9 +151,9 @@ pub async fn add(
     now: DateTime<Utc>,
 ) -> Result<Option<Ulid>, StorageError> {
     spec.check()?;
-    let id = new_id(now)?;
-    let n_added = insert(tx, &INSERT, id, scope, spec, now).await?;
-    Ok((n_added > 0).then_some(id))
+    let row = NewRow { id: new_id(now)?, scope, spec, now };
+    let n_added = insert(tx, &INSERT, &row).await?;
+    Ok((n_added > 0).then_some(row.id))
 }
 
 /// Puts a configured global command in force: made when it is missing, else brought to the configured text.
@@ -164,19 +164,21 @@ pub async fn ensure_global_seed(
     now: DateTime<Utc>,
 ) -> Result<bool, StorageError> {
     spec.check()?;
-    let id = new_id(now)?;
-    Ok(insert(tx, &SEED, id, CommandScope::Global, spec, now).await? > 0)
+    let row = NewRow { id: new_id(now)?, scope: CommandScope::Global, spec, now };
+    Ok(insert(tx, &SEED, &row).await? > 0)
 }
 
-async fn insert(
-    tx: &mut Tx,
-    statement: &Statement,
+/// A row about to be written.
+struct NewRow<'a> {
     id: Ulid,
     scope: CommandScope,
-    spec: &CommandSpec,
+    spec: &'a CommandSpec,
     now: DateTime<Utc>,
-) -> Result<u64, StorageError> {
-    let (community, channel) = scope.columns();
+}
+
+async fn insert(tx: &mut Tx, statement: &Statement, row: &NewRow<'_>) -> Result<u64, StorageError> {
+    let (community, channel) = row.scope.columns();
+    let NewRow { id, spec, now, .. } = row;
     on!(
         tx,
         statement,
@@ -194,7 +196,7 @@ async fn insert(
         community,
         channel,
         spec.is_enabled,
-        micros(now),
+        micros(*now),
     )
 }
 

@@ -105,7 +105,7 @@ const ADD: Statement = sql!("insert", "counters",
      RETURNING value",
     postgres: "INSERT INTO counters (community_id, name, value, created_at, updated_at) \
      VALUES ($1, $2, $3, $4, $4) ON CONFLICT (community_id, name) DO UPDATE SET \
-     value = LEAST($5, GREATEST(-$5, counters.value + excluded.value)), updated_at = excluded.updated_at \
+     value = LEAST($5, GREATEST(-CAST($5 AS BIGINT), counters.value + excluded.value)), updated_at = excluded.updated_at \
      RETURNING value");
 
 const SET: Statement = sql!(

@@ -78,7 +78,7 @@ pub(crate) use {on, sql};
 pub struct StorageOptions {
     /// `sqlite://path` or `postgres://…`.
     pub url: SecretString,
-    /// Connections of the pool; on SQLite the readers beside the one writer.
+    /// Connections of the pool; on `SQLite` the readers beside the one writer.
     pub max_connections: u32,
     pub statement_timeout: Duration,
     pub lock_timeout: Duration,
@@ -137,7 +137,7 @@ pub(crate) struct Inner {
     slow_query: Duration,
 }
 
-/// SQLite has one writer, so that writers queue in the program and never meet a locked file.
+/// `SQLite` has one writer, so that writers queue in the program and never meet a locked file.
 pub(crate) enum Pools {
     Lite { writer: SqlitePool, readers: SqlitePool },
     Pg(PgPool),
@@ -150,7 +150,7 @@ impl std::fmt::Debug for Db {
 }
 
 impl Db {
-    /// Opens the database; SQLite's file and folder are made when they are missing.
+    /// Opens the database; `SQLite`'s file and folder are made when they are missing.
     ///
     /// # Errors
     /// [`StorageError::Invalid`] for a wrong address, [`StorageError::ReadOnly`] for a folder that cannot be
@@ -181,7 +181,7 @@ impl Db {
         }
     }
 
-    /// The folder of the SQLite file, or `PostgreSQL at host/database`.
+    /// The folder of the `SQLite` file, or `PostgreSQL at host/database`.
     pub fn place(&self) -> &str {
         &self.inner.place
     }
@@ -215,8 +215,10 @@ impl Db {
         Ok(Tx { conn, inner: Arc::clone(&self.inner) })
     }
 
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
-        &self.inner
+    /// The driver's pools, for tests that simulate a full or read-only disk.
+    #[cfg(any(test, feature = "test-support"))]
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.inner.pools
     }
 }
 

@@ -120,7 +120,7 @@ impl StorageError {
         }
     }
 
-    /// Result codes of SQLite: the low byte is the kind, the rest the detail.
+    /// Result codes of `SQLite`: the low byte is the kind, the rest the detail.
     fn sort_sqlite(code: u32, message: &str, place: &Arc<str>) -> Self {
         const CONSTRAINT_PRIMARY_KEY: u32 = 1555;
         const CONSTRAINT_UNIQUE: u32 = 2067;
@@ -138,7 +138,7 @@ impl StorageError {
         }
     }
 
-    /// SQLSTATE codes of PostgreSQL.
+    /// SQLSTATE codes of `PostgreSQL`.
     fn sort_postgres(code: &str, message: &str, place: &Arc<str>) -> Self {
         match code {
             "23505" => Self::Conflict,

@@ -1,4 +1,4 @@
-//! All SQL of waddlebot, on SQLite and on PostgreSQL, behind the same functions.
+//! All SQL of waddlebot, on `SQLite` and on `PostgreSQL`, behind the same functions.
 //!
 //! A [`Db`] is opened once; reading functions take it or a running transaction (`&mut *tx`), writing ones take a
 //! [`Tx`]. Modules get their `Tx` from [`unit_of_work`], everything else from [`Db::begin`]. No caller sees the
@@ -9,7 +9,7 @@
 //! 2. one file here: the row's tuple, the model with `From<Row>`, one function per question;
 //! 3. its texts as `const … : Statement` in that file, each in the file's `STATEMENTS`, and that list in
 //!    `statements.rs`, where a test prepares every text on both databases;
-//! 4. tests in `tests/`, which run on both.
+//! 4. tests in `tests/`, which run on both through `testing::on_both`.
 
 pub mod aliases;
 pub mod audit;
@@ -37,6 +37,9 @@ mod vault;
 
 #[cfg(any(test, feature = "test-support"))]
 pub mod testing;
+
+#[cfg(test)]
+mod tests;
 
 pub use audit::{AuditEntry, AuditRow};
 pub use changes::{Change, ChangeCursor, ChangeKind, ChangePage, ChangeRow, ChangeScope};

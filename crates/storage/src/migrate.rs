@@ -16,7 +16,7 @@ use crate::{StorageError, db};
 
 /// Longest wait for another runner. A migration that takes longer than this fails the second node's start,
 /// which its supervisor then repeats.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// Time between two looks at the lock.
 const WAIT_STEP: Duration = Duration::from_millis(50);
@@ -122,6 +122,13 @@ pub fn program_version() -> i64 {
     MIGRATIONS.last().map_or(0, |migration| migration.version)
 }
 
+/// Names the schema that all texts together make on `PostgreSQL`, for the tests' template.
+#[cfg(any(test, feature = "test-support"))]
+pub(crate) fn schema_name() -> String {
+    let sums = MIGRATIONS.iter().map(|migration| migration.checksum(DbKind::Postgres));
+    sums.map(|sum| sum[..12].to_owned()).collect::<Vec<_>>().join("_")
+}
+
 /// Compares what was applied with what this program knows.
 fn next_migration(
     rows: &[(i64, String, i64)],
@@ -144,7 +151,7 @@ fn next_migration(
 
 /// Begins a transaction that no other runner has at the same time.
 ///
-/// PostgreSQL's lock is asked for again and again instead of waited for: a waiting statement holds a snapshot,
+/// `PostgreSQL`'s lock is asked for again and again instead of waited for: a waiting statement holds a snapshot,
 /// for which an index built CONCURRENTLY by the other runner would wait in turn.
 async fn begin_alone(db: &Db) -> Result<Tx, StorageError> {
     let asked = async {
@@ -196,7 +203,7 @@ const INSERT_VERSION: Statement = sql!("insert", "schema_versions",
     postgres: "INSERT INTO schema_versions (version, description, checksum, oldest_program, applied_at) \
      VALUES ($1, $2, $3, $4, CAST(CAST($5 AS TIMESTAMPTZ) AS TEXT))");
 
-/// The number is ours alone: "waddle" in ASCII. SQLite needs no such lock: its one writer is the lock.
+/// The number is ours alone: "waddle" in ASCII. `SQLite` needs no such lock: its one writer is the lock.
 const LOCK: Statement = sql!("select", "schema_versions",
     sqlite: "SELECT TRUE, ''",
     postgres: "SELECT pg_try_advisory_xact_lock(131260083432549), set_config('statement_timeout', '600000', TRUE)");

@@ -84,7 +84,7 @@ impl fmt::Display for OpId {
     }
 }
 
-/// Keeps two different lists of parts from giving one text, and NUL out of PostgreSQL.
+/// Keeps two different lists of parts from giving one text, and NUL out of `PostgreSQL`.
 fn push_escaped(text: &mut String, part: &str) {
     for char in part.chars() {
         match char {

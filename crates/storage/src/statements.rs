@@ -8,7 +8,7 @@ use crate::{
 
 /// The lists of all files.
 #[cfg_attr(not(test), expect(dead_code, reason = "read by the tests below; kept beside the files it lists"))]
-const ALL: &[&[&Statement]] = &[
+pub(crate) const ALL: &[&[&Statement]] = &[
     db::STATEMENTS,
     migrate::STATEMENTS,
     unit_of_work::STATEMENTS,

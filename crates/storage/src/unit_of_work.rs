@@ -20,7 +20,7 @@ pub const OUTCOME_BYTES_MAX: usize = 2_048;
 /// Attempts to begin while other transactions are in the way.
 const BEGIN_ATTEMPTS_MAX: u32 = 3;
 
-/// Limit of the whole effect. PostgreSQL cuts each statement at 1.5 s besides (`LIMIT_STATEMENT`); SQLite has no
+/// Limit of the whole effect. `PostgreSQL` cuts each statement at 1.5 s besides (`LIMIT_STATEMENT`); `SQLite` has no
 /// such limit, and its one writer must never be held longer than this.
 const EFFECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -128,8 +128,7 @@ async fn begin_operation(
     let mut attempt = 1;
     loop {
         match try_begin_operation(db, scope, op, now).await {
-            Err(StorageError::Busy) if attempt < BEGIN_ATTEMPTS_MAX => attempt += 1,
-            Ok(None) if attempt < BEGIN_ATTEMPTS_MAX => attempt += 1,
+            Ok(None) | Err(StorageError::Busy) if attempt < BEGIN_ATTEMPTS_MAX => attempt += 1,
             Ok(None) => return Err(StorageError::Busy),
             Ok(Some(begun)) => return Ok(begun),
             Err(error) => return Err(error),
@@ -161,7 +160,6 @@ async fn try_begin_operation(
 /// Checks that this node still owns the scope, in the transaction that writes.
 ///
 /// One node owns every channel, so `Channel` passes; with the cluster its row in `owners` is compared here.
-#[expect(clippy::unused_async, reason = "the seam where the owners table is read FOR SHARE")]
 pub async fn check_fence(_tx: &mut Tx, scope: Scope) -> Result<(), StorageError> {
     match scope {
         Scope::Channel { .. } | Scope::Community(_) | Scope::Global => Ok(()),
@@ -217,7 +215,7 @@ const LIMIT_STATEMENT: Statement = sql!("select", "none",
     sqlite: "SELECT ''",
     postgres: "SELECT set_config('statement_timeout', '1500', TRUE)");
 
-/// Waits for a concurrent first attempt: on PostgreSQL in the unique index, on SQLite for the one writer.
+/// Waits for a concurrent first attempt: on `PostgreSQL` in the unique index, on `SQLite` for the one writer.
 const INSERT: Statement = sql!(
     "insert",
     "ops",

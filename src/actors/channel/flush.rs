@@ -41,7 +41,9 @@ impl State {
         };
         match tokio::time::timeout(FLUSH_TIMEOUT, write).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(channel.key = %self.slot.key(), %error, "cooldowns were not stored"),
+            Ok(Err(error)) => {
+                tracing::warn!(channel.key = %self.slot.key(), %error, "cooldowns were not stored")
+            }
             Err(_) => tracing::warn!(channel.key = %self.slot.key(), "cooldowns were not stored within 2 s"),
         }
     }

@@ -86,8 +86,8 @@ impl Gate {
     ) -> Result<Passed, (String, Refusal)> {
         let (name, args, alias) = resolve_alias(table, registry, user, line)?;
         let refuse = |refusal| (name.clone(), refusal);
-        let found = find(table, registry, &name)
-            .ok_or_else(|| refuse(Refusal::Unknown { command: name.clone() }))?;
+        let found =
+            find(table, registry, &name).ok_or_else(|| refuse(Refusal::Unknown { command: name.clone() }))?;
         if !table.modules.get(found.module).copied().unwrap_or(true) {
             return Err(refuse(Refusal::ModuleDisabled { module: found.module.to_owned() }));
         }
@@ -99,7 +99,15 @@ impl Gate {
             return Err(refuse(Refusal::Level { needed: found.level }));
         }
         let reservation = self.reserve(&found, user, level, now).map_err(refuse)?;
-        Ok(Passed { module: found.module, name: found.name, args, level, custom: found.custom, reservation, alias })
+        Ok(Passed {
+            module: found.module,
+            name: found.name,
+            args,
+            level,
+            custom: found.custom,
+            reservation,
+            alias,
+        })
     }
 
     fn reserve(
@@ -137,7 +145,8 @@ impl Gate {
                 return Err(self.rate_window);
             }
         }
-        let window = self.rates.entry(key).or_insert_with(|| SlidingWindow::new(self.rate_limit, self.rate_window));
+        let window =
+            self.rates.entry(key).or_insert_with(|| SlidingWindow::new(self.rate_limit, self.rate_window));
         window.try_take(now)
     }
 
@@ -222,7 +231,10 @@ fn find(table: &CommandTable, registry: &Registry, name: &str) -> Option<Found> 
         module: module.name,
         name: command.name.to_owned(),
         level: command.level,
-        cooldown: CooldownSpec { global: Duration::from_secs(command.cooldown_secs.into()), user: Duration::ZERO },
+        cooldown: CooldownSpec {
+            global: Duration::from_secs(command.cooldown_secs.into()),
+            user: Duration::ZERO,
+        },
         enabled: true,
         custom: None,
     })

@@ -113,7 +113,8 @@ impl State {
         let registry = self.services.registry.clone();
         let kind = event.kind;
         let enabled = |name: &str| table.modules.get(name).copied().unwrap_or(true);
-        let subscribed = registry.modules().iter().filter(|spec| spec.events.contains(&kind) && enabled(spec.name));
+        let subscribed =
+            registry.modules().iter().filter(|spec| spec.events.contains(&kind) && enabled(spec.name));
         let permit = delivery.permit.map(Arc::new);
         for spec in subscribed {
             let call = EventCall {

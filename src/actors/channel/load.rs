@@ -36,7 +36,8 @@ impl State {
     }
 
     fn ask_storage(&self) {
-        let (services, slot, myself) = (Arc::clone(&self.services), Arc::clone(&self.slot), self.myself.clone());
+        let (services, slot, myself) =
+            (Arc::clone(&self.services), Arc::clone(&self.slot), self.myself.clone());
         let work = async move {
             let now = services.clock.now();
             let read = read_channel(&services.db, slot.id, slot.community_id, now);

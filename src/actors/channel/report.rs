@@ -21,7 +21,11 @@ impl State {
             .last_events
             .iter()
             .map(|(at, what, outcome)| {
-                format!("{} s ago: {what}: {}", now.saturating_duration_since(*at).as_secs(), outcome.status())
+                format!(
+                    "{} s ago: {what}: {}",
+                    now.saturating_duration_since(*at).as_secs(),
+                    outcome.status()
+                )
             })
             .collect();
         ChannelReport {

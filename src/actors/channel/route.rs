@@ -82,7 +82,8 @@ impl State {
             let Some(work) = seat.waiting.pop_front() else { return };
             match seat.admit(now) {
                 Admission::Rejected { retry_at } => {
-                    let wall = retry_at.map(|at| self.services.clock.now() + at.saturating_duration_since(now));
+                    let wall =
+                        retry_at.map(|at| self.services.clock.now() + at.saturating_duration_since(now));
                     let refusal = Refusal::Unavailable { module: module.to_owned(), retry_at: wall };
                     self.end_refused(module, work.endings(), refusal);
                 }
@@ -144,7 +145,9 @@ impl State {
 
     /// The module actor ended. If nobody asked for it, that is a crash.
     pub fn module_down(&mut self, module: &'static str, generation: u64, reason: &str) {
-        let Some(seat) = self.seats.get_mut(module).filter(|seat| seat.generation == generation) else { return };
+        let Some(seat) = self.seats.get_mut(module).filter(|seat| seat.generation == generation) else {
+            return;
+        };
         if matches!(seat.occupant, Occupant::Nobody | Occupant::BackingOff { .. }) {
             return;
         }
@@ -206,7 +209,8 @@ impl State {
         let Some(seat) = self.seats.get_mut(module) else { return };
         seat.restarts += 1;
         seat.failures += 1;
-        metrics::counter!("waddlebot_module_restarts_total", "module" => module, "reason" => "crash").increment(1);
+        metrics::counter!("waddlebot_module_restarts_total", "module" => module, "reason" => "crash")
+            .increment(1);
         tracing::warn!(channel.key = %self.slot.key(), module.name = module, reason, "module crashed");
         match seat.breaker.crashed(now, jitter) {
             AfterCrash::RestartAfter(pause) => {
@@ -321,7 +325,8 @@ impl State {
             }
             let seat = self.seat(spec);
             seat.used_at = Instant::now();
-            let message = ModuleMsg::Lines { lines: lines.clone(), sink: Arc::clone(&sink), table: Arc::clone(&table) };
+            let message =
+                ModuleMsg::Lines { lines: lines.clone(), sink: Arc::clone(&sink), table: Arc::clone(&table) };
             match &seat.occupant {
                 Occupant::Here(actor) => drop(actor.cast(message)),
                 Occupant::Nobody if seat.handed.is_none() && seat.in_flight.is_none() => {
@@ -330,7 +335,9 @@ impl State {
                         self.start_module(spec.name);
                     }
                 }
-                _ => metrics::counter!("waddlebot_observer_lines_dropped_total").increment(lines.len() as u64),
+                _ => {
+                    metrics::counter!("waddlebot_observer_lines_dropped_total").increment(lines.len() as u64)
+                }
             }
         }
     }

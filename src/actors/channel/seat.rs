@@ -67,7 +67,9 @@ pub enum Occupant {
     Starting,
     Here(ActorRef<ModuleMsg>),
     /// Crashed; may be started again from then on.
-    BackingOff { until: Instant },
+    BackingOff {
+        until: Instant,
+    },
 }
 
 #[derive(Debug)]

@@ -26,7 +26,10 @@ pub enum Table {
     /// Never read. Commands wait.
     Absent,
     /// Being read; holds the former table, if there was one. Commands wait.
-    Loading { former: Option<Arc<CommandTable>>, again: bool },
+    Loading {
+        former: Option<Arc<CommandTable>>,
+        again: bool,
+    },
     Ready(Arc<CommandTable>),
 }
 
@@ -137,4 +140,3 @@ impl State {
         self.gate.prune(now);
     }
 }
-

@@ -11,7 +11,12 @@ pub const SPEC: ModuleSpec = ModuleSpec {
     name: "ping",
     description: "Says that the bot is there.",
     commands: &[
-        CommandSpec { name: "ping", usage: "ping", description: "Asks whether the bot is there.", ..CommandSpec::DEFAULT },
+        CommandSpec {
+            name: "ping",
+            usage: "ping",
+            description: "Asks whether the bot is there.",
+            ..CommandSpec::DEFAULT
+        },
         CommandSpec {
             name: "botuptime",
             usage: "botuptime",
@@ -39,5 +44,27 @@ impl Module for Ping {
             }
         };
         Ok(vec![Reply::text(text)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use crate::actors::modules::testing::World;
+
+    #[tokio::test]
+    async fn ping_tells_node_and_latency_to_moderators_only() {
+        let mut world = World::new().await;
+        assert_eq!(world.viewer("!ping").await, "Pong!");
+        let told = world.moderator("!ping").await;
+        assert!(told.starts_with("Pong! (node test, ") && told.ends_with(" µs)"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn the_bots_uptime_counts_from_the_start_of_the_node() {
+        let mut world = World::new().await;
+        world.clock.advance(TimeDelta::seconds(61));
+        assert_eq!(world.viewer("!botuptime").await, "I have been running for 1 min 1 s.");
     }
 }

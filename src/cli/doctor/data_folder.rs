@@ -23,7 +23,9 @@ pub(super) fn look(config: &Config) -> Finding {
     if let Err(error) = try_write(folder) {
         return Finding::fail(
             NAME,
-            format!("{shown} cannot be written ({error}); let the bot's user write there, or set node.data_dir"),
+            format!(
+                "{shown} cannot be written ({error}); let the bot's user write there, or set node.data_dir"
+            ),
         );
     }
     match free_mib(folder) {
@@ -41,7 +43,8 @@ pub(super) fn look(config: &Config) -> Finding {
 /// Writes and removes a file there; nothing of the node's own is touched.
 fn try_write(folder: &Path) -> io::Result<()> {
     if !folder.exists() {
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent =
+            folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         return if parent.exists() { try_write(parent) } else { fs::create_dir_all(folder) };
     }
     let probe = folder.join(format!(".doctor-{}", std::process::id()));

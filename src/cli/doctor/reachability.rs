@@ -41,7 +41,8 @@ async fn check(what: &'static str, url: Url, tls: &TlsConnector, is_needed: bool
         Ok(Err(error)) => error.to_string(),
         Err(_elapsed) => "no answer within 5 s".to_owned(),
     };
-    let message = format!("{what} at {host} cannot be reached ({error}); check the network, firewall and DNS here");
+    let message =
+        format!("{what} at {host} cannot be reached ({error}); check the network, firewall and DNS here");
     // Somebody who only talks in the terminal needs no network.
     if is_needed { Finding::fail(NAME, message) } else { Finding::warn(NAME, message) }
 }

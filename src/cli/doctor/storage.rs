@@ -80,10 +80,15 @@ async fn examine(db: &Db) -> Examined {
 async fn schema(db: &Db) -> Finding {
     let wanted = storage::program_version();
     match db.schema_version().await {
-        Ok(version) if version == wanted => Finding::ok(NAME, format!("{} with schema {version}", db.kind().as_str())),
-        Ok(version) if version < wanted => {
-            Finding::warn(NAME, format!("schema {version} is older than this program's {wanted}; the next start updates it, or `waddlebot migrate`"))
+        Ok(version) if version == wanted => {
+            Finding::ok(NAME, format!("{} with schema {version}", db.kind().as_str()))
         }
+        Ok(version) if version < wanted => Finding::warn(
+            NAME,
+            format!(
+                "schema {version} is older than this program's {wanted}; the next start updates it, or `waddlebot migrate`"
+            ),
+        ),
         Ok(version) => Finding::fail(
             NAME,
             format!("schema {version} is newer than this program's {wanted}; install the newest waddlebot"),
@@ -101,8 +106,12 @@ async fn latency(db: &Db) -> Finding {
     let shown = format!("answers in {:.1} ms", took.as_secs_f64() * 1_000.0);
     match (took > LATENCY_WARN, db.kind()) {
         (false, _) => Finding::ok(NAME, shown),
-        (true, DbKind::Sqlite) => Finding::warn(NAME, format!("{shown}; put the data folder on a faster disk")),
-        (true, DbKind::Postgres) => Finding::warn(NAME, format!("{shown}; run the database nearer to the node")),
+        (true, DbKind::Sqlite) => {
+            Finding::warn(NAME, format!("{shown}; put the data folder on a faster disk"))
+        }
+        (true, DbKind::Postgres) => {
+            Finding::warn(NAME, format!("{shown}; run the database nearer to the node"))
+        }
     }
 }
 

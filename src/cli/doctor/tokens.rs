@@ -39,9 +39,12 @@ pub(super) fn http_client(config: &Config) -> Result<reqwest::Client, Finding> {
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("waddlebot/", env!("CARGO_PKG_VERSION")));
     if let Some(path) = &config.platforms.twitch.ca_file {
-        let unusable = |why: String| Finding::fail("ca_file", format!("{} cannot be used: {why}", path.display()));
+        let unusable =
+            |why: String| Finding::fail("ca_file", format!("{} cannot be used: {why}", path.display()));
         let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-        for certificate in reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))? {
+        for certificate in
+            reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?
+        {
             builder = builder.add_root_certificate(certificate);
         }
     }
@@ -62,7 +65,10 @@ pub(super) async fn look(config: &Config, http: &reqwest::Client) -> Finding {
     let response = match request.send().await {
         Ok(response) => response,
         Err(_) => {
-            return Finding::warn(NAME, "could not be checked, since the login server does not answer; see below");
+            return Finding::warn(
+                NAME,
+                "could not be checked, since the login server does not answer; see below",
+            );
         }
     };
     match response.status() {
@@ -81,7 +87,10 @@ fn refused(twitch: &TwitchConfig) -> Finding {
     if can_refresh {
         return Finding::warn(NAME, "Twitch refuses it; the node will refresh it at its start");
     }
-    Finding::fail(NAME, "Twitch refuses it; make a new one for the bot's account and set platforms.twitch.bot_token")
+    Finding::fail(
+        NAME,
+        "Twitch refuses it; make a new one for the bot's account and set platforms.twitch.bot_token",
+    )
 }
 
 fn judge(twitch: &TwitchConfig, validated: &Validated) -> Finding {
@@ -89,18 +98,26 @@ fn judge(twitch: &TwitchConfig, validated: &Validated) -> Finding {
     if let Some(wanted) = twitch.bot_login.as_deref().filter(|wanted| !wanted.eq_ignore_ascii_case(login)) {
         return Finding::fail(
             NAME,
-            format!("it belongs to {login}, not to {wanted}; set bot_login to {login}, or a token of {wanted}"),
+            format!(
+                "it belongs to {login}, not to {wanted}; set bot_login to {login}, or a token of {wanted}"
+            ),
         );
     }
     let has = |scope: &str| validated.scopes.iter().flatten().any(|given| given == scope);
     let missing: Vec<&str> = SCOPES.into_iter().filter(|scope| !has(scope)).collect();
     if !missing.is_empty() {
-        return Finding::fail(NAME, format!("it lacks {}; make one with these scopes", missing.join(" and ")));
+        return Finding::fail(
+            NAME,
+            format!("it lacks {}; make one with these scopes", missing.join(" and ")),
+        );
     }
     let can_refresh = twitch.bot_refresh_token.is_some();
     if (1..EXPIRES_SECS_WARN).contains(&validated.expires_in) && !can_refresh {
         let minutes = validated.expires_in / 60;
-        return Finding::warn(NAME, format!("it ends in {minutes} min; set bot_refresh_token, client_id and client_secret"));
+        return Finding::warn(
+            NAME,
+            format!("it ends in {minutes} min; set bot_refresh_token, client_id and client_secret"),
+        );
     }
     Finding::ok(NAME, format!("valid for {login}"))
 }

@@ -97,10 +97,12 @@ pub(in crate::hub) async fn create(
     let slot = slot_of(&hub, &new.channel)?;
     let name = name_of(&hub, &new.name)?;
     let known = storage::aliases::list(&hub.deps.db, slot.id).await?;
-    let lookup = |wanted: &str| known.iter().find(|alias| alias.name == wanted).map(|alias| alias.body.clone());
+    let lookup =
+        |wanted: &str| known.iter().find(|alias| alias.name == wanted).map(|alias| alias.body.clone());
     let body = new.body.trim();
     let body = body.strip_prefix(['!', '#']).unwrap_or(body).to_owned();
-    domain::alias::check_no_loop(&name, &body, lookup).map_err(|error| ApiError::invalid(error.to_string()))?;
+    domain::alias::check_no_loop(&name, &body, lookup)
+        .map_err(|error| ApiError::invalid(error.to_string()))?;
     let commands = storage::commands::for_channel(&hub.deps.db, slot.id, slot.community_id).await?;
     if commands.iter().any(|row| row.spec.command == name) {
         return Err(ApiError::conflict(format!("there is a command !{name}; choose another name")));
@@ -108,15 +110,17 @@ pub(in crate::hub) async fn create(
     let (id, now) = (slot.id, hub.deps.clock.now());
     let audit = AuditEntry { channel_id: Some(id), ..caller.entry("alias.add", format!("!{name}")) };
     let alias = name.clone();
-    let done = caller.change(&hub, "aliases", Scope::Global, move |tx| {
-        async move {
-            let added = storage::aliases::add(tx, id, &alias, &body, now).await?;
-            let effect = Effect::new(added.map(|id| id.to_string()));
-            let change = Change::new(ChangeScope::Channel(id), ChangeKind::Aliases);
-            Ok(if added.is_some() { effect.audited(audit).changed(change) } else { effect })
-        }
-        .boxed()
-    }).await?;
+    let done = caller
+        .change(&hub, "aliases", Scope::Global, move |tx| {
+            async move {
+                let added = storage::aliases::add(tx, id, &alias, &body, now).await?;
+                let effect = Effect::new(added.map(|id| id.to_string()));
+                let change = Change::new(ChangeScope::Channel(id), ChangeKind::Aliases);
+                Ok(if added.is_some() { effect.audited(audit).changed(change) } else { effect })
+            }
+            .boxed()
+        })
+        .await?;
     if done.outcome.is_none() {
         return Err(ApiError::conflict(format!("there is an alias !{name} already; delete it first")));
     }

@@ -123,7 +123,9 @@ pub(in crate::hub) async fn create(
     let key = key_of(&new.key)?;
     let n_added = ensure(&hub, &caller, "channels", vec![key.clone()]).await?;
     let slot = hub.deps.directory.find(&key).ok_or_else(|| {
-        ApiError::conflict(format!("{key} was removed meanwhile; send another Idempotency-Key to add it again"))
+        ApiError::conflict(format!(
+            "{key} was removed meanwhile; send another Idempotency-Key to add it again"
+        ))
     })?;
     let status = if n_added > 0 { StatusCode::CREATED } else { StatusCode::OK };
     Ok(Answer(status, AddedChannel { added: n_added > 0, channel: ChannelLine::from(&slot) }))
@@ -143,18 +145,21 @@ async fn ensure(
     };
     let audit = caller.entry("channel.add", target);
     let wanted = keys.clone();
-    let done = caller.change(hub, endpoint, Scope::Global, move |tx| {
-        async move {
-            let mut n_added = 0;
-            for key in &wanted {
-                let ensured = storage::channels::ensure(&mut *tx, key, None, now).await?;
-                n_added += usize::from(ensured.is_new);
+    let done = caller
+        .change(hub, endpoint, Scope::Global, move |tx| {
+            async move {
+                let mut n_added = 0;
+                for key in &wanted {
+                    let ensured = storage::channels::ensure(&mut *tx, key, None, now).await?;
+                    n_added += usize::from(ensured.is_new);
+                }
+                let effect =
+                    Effect::new(n_added).changed(Change::new(ChangeScope::Global, ChangeKind::Channels));
+                Ok(if n_added > 0 { effect.audited(audit) } else { effect })
             }
-            let effect = Effect::new(n_added).changed(Change::new(ChangeScope::Global, ChangeKind::Channels));
-            Ok(if n_added > 0 { effect.audited(audit) } else { effect })
-        }
-        .boxed()
-    }).await?;
+            .boxed()
+        })
+        .await?;
     let mut specs = Vec::with_capacity(keys.len());
     for key in keys.iter().filter(|key| hub.deps.directory.find(key).is_none()) {
         let stored = storage::channels::by_key(&hub.deps.db, key).await?;

@@ -110,8 +110,7 @@ pub(in crate::hub) async fn list(
         None => storage::commands::list(&hub.deps.db, CommandScope::Global, &after, limit).await?,
         Some(key) => {
             let slot = slot_of(&hub, &key)?;
-            let mut rows =
-                storage::commands::for_channel(&hub.deps.db, slot.id, slot.community_id).await?;
+            let mut rows = storage::commands::for_channel(&hub.deps.db, slot.id, slot.community_id).await?;
             rows.retain(|row| row.spec.command > after);
             rows.truncate(limit as usize);
             rows
@@ -171,19 +170,21 @@ pub(in crate::hub) async fn create(
     let audit = place.entry(&caller, "command.add", &name);
     let (scope, change) = (place.scope, place.change);
     let shadows = place.shadows;
-    let done = caller.change(&hub, "commands", Scope::Global, move |tx| {
-        async move {
-            for other in shadows.into_iter().flatten() {
-                if storage::commands::by_name(&mut *tx, other, &spec.command).await?.is_some() {
-                    return Ok(Effect::new(false));
+    let done = caller
+        .change(&hub, "commands", Scope::Global, move |tx| {
+            async move {
+                for other in shadows.into_iter().flatten() {
+                    if storage::commands::by_name(&mut *tx, other, &spec.command).await?.is_some() {
+                        return Ok(Effect::new(false));
+                    }
                 }
+                let added = storage::commands::add(tx, scope, &spec, now).await?.is_some();
+                let effect = Effect::new(added);
+                Ok(if added { effect.audited(audit).changed(change) } else { effect })
             }
-            let added = storage::commands::add(tx, scope, &spec, now).await?.is_some();
-            let effect = Effect::new(added);
-            Ok(if added { effect.audited(audit).changed(change) } else { effect })
-        }
-        .boxed()
-    }).await?;
+            .boxed()
+        })
+        .await?;
     if !done.outcome {
         return Err(ApiError::conflict(format!("there is a command !{name} already; change it with PUT")));
     }
@@ -231,7 +232,8 @@ impl Place {
 
 /// A legal name that no built-in command has.
 pub(super) fn name_of(hub: &Hub, text: &str) -> Result<String, ApiError> {
-    let name = domain::names::valid_command_name(text).map_err(|error| ApiError::invalid(error.to_string()))?;
+    let name =
+        domain::names::valid_command_name(text).map_err(|error| ApiError::invalid(error.to_string()))?;
     let mut built_in = hub.deps.modules.iter().flat_map(|module| &module.commands);
     if built_in.any(|command| command.name == name || command.also.contains(&name.as_str())) {
         return Err(ApiError::conflict(format!("!{name} is built in; choose another name")));

@@ -14,7 +14,10 @@ async fn a_channel_is_added_listed_and_removed() {
     assert_eq!(page["data"]["items"][1]["key"], "twitch:bob");
     let cursor = page["data"]["next_cursor"].as_str().unwrap();
     let (_, page) = node.call("GET", &format!("/api/v1/channels?limit=2&cursor={cursor}"), None).await;
-    assert_eq!((&page["data"]["items"][0]["key"], &page["data"]["next_cursor"]), (&json!("twitch:cid"), &json!(null)));
+    assert_eq!(
+        (&page["data"]["items"][0]["key"], &page["data"]["next_cursor"]),
+        (&json!("twitch:cid"), &json!(null))
+    );
     let (status, _) = node.call("DELETE", "/api/v1/channels/twitch:bob", None).await;
     assert_eq!(status, 200);
     let (status, gone) = node.call("GET", "/api/v1/channels/twitch:bob", None).await;
@@ -26,7 +29,12 @@ async fn a_channel_is_added_listed_and_removed() {
 #[tokio::test]
 async fn lists_and_imports_are_bounded() {
     let node = TestNode::start().await;
-    for path in ["/api/v1/channels?limit=0", "/api/v1/channels?limit=101", "/api/v1/audit?limit=x", "/api/v1/channels?x=1"] {
+    for path in [
+        "/api/v1/channels?limit=0",
+        "/api/v1/channels?limit=101",
+        "/api/v1/audit?limit=x",
+        "/api/v1/channels?x=1",
+    ] {
         let (status, answer) = node.call("GET", path, None).await;
         assert_eq!(status, 400, "{path}: {answer}");
     }
@@ -35,7 +43,8 @@ async fn lists_and_imports_are_bounded() {
         let (status, _) = node.call("POST", "/api/v1/channels/import", Some(json!({ "keys": keys }))).await;
         assert_eq!(status, 400, "{n_keys}");
     }
-    let (status, _) = node.call("POST", "/api/v1/channels/import", Some(json!({ "keys": ["twitch:ok", "nope"] }))).await;
+    let (status, _) =
+        node.call("POST", "/api/v1/channels/import", Some(json!({ "keys": ["twitch:ok", "nope"] }))).await;
     assert_eq!(status, 400);
     assert_eq!(node.directory.len(), 1, "all or none");
 }
@@ -50,9 +59,13 @@ async fn a_running_channel_is_described_and_its_modules_operated() {
     assert_eq!(awake["data"]["report"]["modules"][0]["breaker"], "OPEN");
     let (_, modules) = node.call("GET", "/api/v1/modules?channel=twitch:ann", None).await;
     let ping = &modules["data"]["modules"][0];
-    assert_eq!((&ping["breaker"], &ping["restarts"], &ping["retry_in_secs"]), (&json!("OPEN"), &json!(3), &json!(5)));
+    assert_eq!(
+        (&ping["breaker"], &ping["restarts"], &ping["retry_in_secs"]),
+        (&json!("OPEN"), &json!(3), &json!(5))
+    );
     for deed in ["restart", "enable", "disable"] {
-        let (status, done) = node.call("POST", &format!("/api/v1/channels/twitch:ann/modules/ping/{deed}"), None).await;
+        let (status, done) =
+            node.call("POST", &format!("/api/v1/channels/twitch:ann/modules/ping/{deed}"), None).await;
         assert_eq!((status, &done["data"]["running"]), (200, &json!(true)), "{deed}");
     }
     let stored = storage::module_states::of_channel(&node.db, node.slot().id).await.unwrap();
@@ -71,7 +84,10 @@ async fn a_silent_channel_costs_a_second_and_is_named_missing() {
     let (status, answer) = node.call("GET", "/api/v1/channels/twitch:ann", None).await;
     assert_eq!((status, &answer["error"]["code"]), (503, &json!("channel_silent")));
     let (status, answer) = node.call("GET", "/api/v1/modules", None).await;
-    assert_eq!((status, &answer["data"]["partial"], &answer["data"]["missing"]), (200, &json!(true), &json!(1)));
+    assert_eq!(
+        (status, &answer["data"]["partial"], &answer["data"]["missing"]),
+        (200, &json!(true), &json!(1))
+    );
     assert!(started.elapsed() < std::time::Duration::from_secs(5));
 }
 
@@ -82,7 +98,10 @@ async fn a_command_is_added_changed_and_removed_and_each_is_audited() {
     let (status, added) = node.call("POST", "/api/v1/commands", Some(new.clone())).await;
     assert_eq!(status, 201, "{added}");
     let command = &added["data"];
-    assert_eq!((&command["name"], &command["level"], &command["cooldown_secs"]), (&json!("hi"), &json!("vip"), &json!(5)));
+    assert_eq!(
+        (&command["name"], &command["level"], &command["cooldown_secs"]),
+        (&json!("hi"), &json!("vip"), &json!(5))
+    );
     assert_eq!(node.call("POST", "/api/v1/commands", Some(new)).await.0, 409);
     let id = command["id"].as_str().unwrap();
     let change = json!({ "response": "Hey", "enabled": false });
@@ -95,7 +114,8 @@ async fn a_command_is_added_changed_and_removed_and_each_is_audited() {
     assert_eq!(removed.status(), 200);
     assert_eq!(node.call("DELETE", &format!("/api/v1/commands/{id}"), None).await.0, 404);
     let (_, audit) = node.call("GET", "/api/v1/audit", None).await;
-    let actions: Vec<_> = audit["data"]["items"].as_array().unwrap().iter().map(|line| &line["action"]).collect();
+    let actions: Vec<_> =
+        audit["data"]["items"].as_array().unwrap().iter().map(|line| &line["action"]).collect();
     assert_eq!(actions, ["command.remove", "command.edit", "command.add", "channel.add"]);
     assert_eq!(audit["data"]["items"][0]["actor"], "twitch:42");
 }
@@ -143,7 +163,10 @@ async fn an_alias_is_added_expanded_and_removed_and_never_calls_itself() {
     assert_eq!(node.call("POST", "/api/v1/aliases", Some(alias("ping", "!so"))).await.0, 409);
     let call = json!({ "channel": "twitch:ann", "name": "!SO", "user": "bob", "args": "zoe now" });
     let (_, expanded) = node.call("POST", "/api/v1/aliases/execute", Some(call)).await;
-    assert_eq!((&expanded["data"]["command"], &expanded["data"]["usage_count"]), (&json!("!shout zoe"), &json!(1)));
+    assert_eq!(
+        (&expanded["data"]["command"], &expanded["data"]["usage_count"]),
+        (&json!("!shout zoe"), &json!(1))
+    );
     let id = added["data"]["id"].as_str().unwrap();
     assert_eq!(node.call("DELETE", &format!("/api/v1/aliases/{id}"), None).await.0, 200);
     let (_, listed) = node.call("GET", "/api/v1/aliases?channel=twitch:ann", None).await;

@@ -66,7 +66,8 @@ async fn no_endpoint_of_the_api_answers_without_the_key() {
 #[tokio::test]
 async fn the_probes_tell_process_and_dependencies_apart() {
     let node = TestNode::start().await;
-    let health: serde_json::Value = node.request("GET", "/health").send().await.unwrap().json().await.unwrap();
+    let health: serde_json::Value =
+        node.request("GET", "/health").send().await.unwrap().json().await.unwrap();
     assert_eq!(health["data"]["status"], "healthy");
     node.db.close().await;
     assert_eq!(node.request("GET", "/healthz").send().await.unwrap().status(), 200);

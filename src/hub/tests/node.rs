@@ -17,8 +17,8 @@ use crate::config::Config;
 use crate::hub::{HubDeps, NodeInfo, serve};
 use crate::messages::spawner::{ModuleRequest, Spawner};
 use crate::messages::{
-    Board, ByteBudget, ChannelMsg, ChannelReport, ChatEvent, Clock, CommandInfo, Completion, Delivery, ModuleInfo,
-    ModuleReport, Operator, OutboundReply, Reply,
+    Board, ByteBudget, ChannelMsg, ChannelReport, ChatEvent, Clock, CommandInfo, Completion, Delivery,
+    ModuleInfo, ModuleReport, Operator, OutboundReply, Reply,
 };
 
 pub const KEY: &str = "9f3c1e7ab24d6058c1f7e92ab3d4605f";

@@ -20,7 +20,10 @@ async fn an_event_is_answered_with_its_replies() {
     assert_eq!(data["action"], json!({ "type": "message", "content": "Pong!" }));
     let seen = node.channels.seen.lock().unwrap().pop().unwrap();
     assert_eq!(data["session_id"], seen.correlation_id.to_string());
-    assert_eq!((seen.source, seen.user.level, seen.user.login.as_str()), (Source::Router, Level::Everyone, "bob"));
+    assert_eq!(
+        (seen.source, seen.user.level, seen.user.login.as_str()),
+        (Source::Router, Level::Everyone, "bob")
+    );
 }
 
 #[tokio::test]
@@ -94,9 +97,15 @@ async fn the_caller_vouches_for_level_trace_and_ids() {
 #[tokio::test]
 async fn a_batch_keeps_its_order_and_each_event_its_own_end() {
     let node = TestNode::start().await;
-    let events = [event("!ping"), event("!nope"), json!({ "platform": "twitch", "channel_id": "x", "user_id": "1",
-        "username": "a", "message": "", "message_type": "follow" }), event("!twice")];
-    let (status, answer) = node.call("POST", "/api/v1/router/events/batch", Some(json!({ "events": events }))).await;
+    let events = [
+        event("!ping"),
+        event("!nope"),
+        json!({ "platform": "twitch", "channel_id": "x", "user_id": "1",
+        "username": "a", "message": "", "message_type": "follow" }),
+        event("!twice"),
+    ];
+    let (status, answer) =
+        node.call("POST", "/api/v1/router/events/batch", Some(json!({ "events": events }))).await;
     assert_eq!(status, 200, "{answer}");
     let results = answer["data"]["results"].as_array().unwrap();
     assert_eq!(results[0]["response"], "Pong!");
@@ -105,7 +114,8 @@ async fn a_batch_keeps_its_order_and_each_event_its_own_end() {
     assert_eq!(results[3]["response"], "one\ntwo");
     for n_events in [0, 101] {
         let events = vec![event("!ping"); n_events];
-        let (status, _) = node.call("POST", "/api/v1/router/events/batch", Some(json!({ "events": events }))).await;
+        let (status, _) =
+            node.call("POST", "/api/v1/router/events/batch", Some(json!({ "events": events }))).await;
         assert_eq!(status, 400, "{n_events}");
     }
 }
@@ -115,7 +125,8 @@ async fn a_full_channel_sheds_with_a_time_to_come_back() {
     let node = TestNode::start().await;
     // The lane takes four; these are never ended and hold their places.
     let node_ref = &node;
-    let kept = futures_util::future::join_all((0..4).map(|_| node_ref.call("POST", EVENTS, Some(event("!keep")))));
+    let kept =
+        futures_util::future::join_all((0..4).map(|_| node_ref.call("POST", EVENTS, Some(event("!keep")))));
     let over = async {
         wait_until(|| node.slot().lane.in_flight() == 4).await;
         let request = node.request("POST", EVENTS).header("X-Service-Key", KEY).json(&event("!ping"));

@@ -51,7 +51,10 @@ impl Account {
     pub fn new(settings: &Settings) -> Self {
         let interval = settings.channel_interval;
         Self {
-            budget: Mutex::new(SendBudget::new(settings.messages_per_30s, settings.messages_per_30s_moderator)),
+            budget: Mutex::new(SendBudget::new(
+                settings.messages_per_30s,
+                settings.messages_per_30s_moderator,
+            )),
             queued_for_permit: Default::default(),
             n_waiting: AtomicUsize::new(0),
             bytes: Arc::new(ByteBudget::new(WAITING_BYTES_MAX)),

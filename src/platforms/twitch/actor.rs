@@ -46,8 +46,14 @@ pub enum TwitchMsg {
     /// Channels were added or removed.
     DirectoryChanged,
     Tick,
-    News { connection: ConnectionId, news: News },
-    Ended { connection: ConnectionId, end: End },
+    News {
+        connection: ConnectionId,
+        news: News,
+    },
+    Ended {
+        connection: ConnectionId,
+        end: End,
+    },
     Token(TokenNews),
 }
 
@@ -109,7 +115,11 @@ impl Actor for TwitchActor {
     type State = State;
     type Arguments = PlatformDeps;
 
-    async fn pre_start(&self, myself: ActorRef<TwitchMsg>, deps: PlatformDeps) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<TwitchMsg>,
+        deps: PlatformDeps,
+    ) -> Result<State, ActorProcessingErr> {
         let settings = Arc::new(Settings::from(&*deps.config));
         let trust = if socket::is_encrypted(&settings.irc_url) {
             let ca_file = settings.ca_file.clone();
@@ -140,7 +150,11 @@ impl Actor for TwitchActor {
         Ok(())
     }
 
-    async fn post_stop(&self, _myself: ActorRef<TwitchMsg>, state: &mut State) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<TwitchMsg>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
         let deadline = Instant::now() + FLUSH_MAX;
         while state.account.n_waiting() > 0 && state.fleet.n_ready() > 0 && Instant::now() < deadline {
             tokio::time::sleep(POLL).await;
@@ -235,7 +249,11 @@ impl State {
 }
 
 /// Tells the actor of changes of the directory.
-async fn watch(mut version: tokio::sync::watch::Receiver<u64>, actor: ActorRef<TwitchMsg>, closed: CancellationToken) {
+async fn watch(
+    mut version: tokio::sync::watch::Receiver<u64>,
+    actor: ActorRef<TwitchMsg>,
+    closed: CancellationToken,
+) {
     loop {
         tokio::select! {
             () = closed.cancelled() => return,

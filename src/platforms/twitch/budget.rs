@@ -44,7 +44,8 @@ impl SlidingWindow {
         if self.limit == 0 {
             return usize::MAX;
         }
-        while self.taken.front().is_some_and(|taken| now.saturating_duration_since(taken.last) >= self.window) {
+        while self.taken.front().is_some_and(|taken| now.saturating_duration_since(taken.last) >= self.window)
+        {
             self.used -= self.taken.pop_front().map_or(0, |taken| taken.n);
         }
         self.limit - self.used
@@ -126,7 +127,11 @@ pub struct Pace {
 impl Pace {
     /// `per_second` 0 is no limit.
     pub fn new(per_second: f64) -> Self {
-        let distance = if per_second > 0.0 { Duration::from_secs_f64((1.0 / per_second).min(86_400.0)) } else { Duration::ZERO };
+        let distance = if per_second > 0.0 {
+            Duration::from_secs_f64((1.0 / per_second).min(86_400.0))
+        } else {
+            Duration::ZERO
+        };
         Self { distance, last: None }
     }
 
@@ -147,7 +152,11 @@ mod tests {
 
     /// The most of `times` that lie within one `window`.
     fn busiest(times: &[Instant], window: Duration) -> usize {
-        times.iter().map(|from| times.iter().filter(|at| **at >= *from && **at < *from + window).count()).max().unwrap_or(0)
+        times
+            .iter()
+            .map(|from| times.iter().filter(|at| **at >= *from && **at < *from + window).count())
+            .max()
+            .unwrap_or(0)
     }
 
     #[test]

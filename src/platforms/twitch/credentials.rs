@@ -126,7 +126,9 @@ impl Keeper {
                 }
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "the bot's stored Twitch token cannot be read; using the configured one"),
+            Err(error) => {
+                tracing::warn!(%error, "the bot's stored Twitch token cannot be read; using the configured one")
+            }
         }
     }
 
@@ -142,14 +144,19 @@ impl Keeper {
 
     fn tell_use(&self) {
         if let Some(login) = &self.login {
-            self.tell(TokenNews::Use(Login { nick: login.clone(), token: Some(self.current.access.clone()) }));
+            self.tell(TokenNews::Use(Login {
+                nick: login.clone(),
+                token: Some(self.current.access.clone()),
+            }));
         }
     }
 
     /// One look at the token, with what follows from it.
     async fn check(&mut self) -> Next {
         loop {
-            match token_api::validate(&self.deps.http, &self.deps.settings.auth_url, &self.current.access).await {
+            match token_api::validate(&self.deps.http, &self.deps.settings.auth_url, &self.current.access)
+                .await
+            {
                 Ok(validated) => return self.good(validated),
                 Err(TokenError::Unknown(reason)) => return self.unsure(&reason),
                 Err(TokenError::Refused(_)) => {}
@@ -184,16 +191,22 @@ impl Keeper {
         }
         let lacks = |scope: &str| !validated.scopes.iter().any(|given| given == scope);
         if lacks("chat:read") {
-            return self.refused("the Twitch token lacks the scope chat:read; make one with chat:read and chat:edit".to_owned());
+            return self.refused(
+                "the Twitch token lacks the scope chat:read; make one with chat:read and chat:edit"
+                    .to_owned(),
+            );
         }
-        let trouble = lacks("chat:edit")
-            .then(|| "the Twitch token lacks the scope chat:edit, so the bot cannot answer; make one with it".to_owned());
+        let trouble = lacks("chat:edit").then(|| {
+            "the Twitch token lacks the scope chat:edit, so the bot cannot answer; make one with it"
+                .to_owned()
+        });
         self.tell(TokenNews::Good { trouble });
         Next::After(CHECK_INTERVAL)
     }
 
     fn unsure(&self, reason: &str) -> Next {
-        let sentence = format!("the Twitch token could not be checked at {}: {reason}", self.deps.settings.auth_url);
+        let sentence =
+            format!("the Twitch token could not be checked at {}: {reason}", self.deps.settings.auth_url);
         tracing::warn!("{sentence}; going on with it");
         self.tell(TokenNews::Unsure(sentence));
         Next::After(if self.login.is_some() { RETRY_INTERVAL } else { URGENT_RETRY_INTERVAL })
@@ -212,7 +225,9 @@ impl Keeper {
             return format!("Twitch refuses the bot's token and no bot_refresh_token is set; {cure}");
         }
         if self.application().is_none() {
-            return format!("Twitch refuses the bot's token; set client_id and client_secret to refresh it, or {cure}");
+            return format!(
+                "Twitch refuses the bot's token; set client_id and client_secret to refresh it, or {cure}"
+            );
         }
         format!("Twitch refuses the bot's token and the refresh token too; {cure} and bot_refresh_token")
     }
@@ -252,7 +267,10 @@ impl Keeper {
         let tokens = Tokens {
             access_token: self.current.access.clone(),
             refresh_token: self.current.refresh.clone(),
-            expires_at: fresh.expires_in.and_then(TimeDelta::try_seconds).and_then(|left| now.checked_add_signed(left)),
+            expires_at: fresh
+                .expires_in
+                .and_then(TimeDelta::try_seconds)
+                .and_then(|left| now.checked_add_signed(left)),
         };
         let mut tx = self.deps.db.begin().await?;
         let id = bot_accounts::ensure(&mut tx, &name, now).await?;

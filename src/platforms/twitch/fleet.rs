@@ -72,14 +72,16 @@ impl Fleet {
         while self.places.len() < wanted {
             self.places.push(Place { restarts: Restarts::new(POLICY), not_before: now, connection: None });
         }
-        while self.places.len() > wanted && self.places.last().is_some_and(|place| place.connection.is_none()) {
+        while self.places.len() > wanted && self.places.last().is_some_and(|place| place.connection.is_none())
+        {
             self.places.pop();
         }
     }
 
     /// A place whose connection may be opened now. Its permits are taken.
     pub fn take_due(&mut self, now: Instant) -> Option<usize> {
-        let index = self.places.iter().position(|place| place.connection.is_none() && place.not_before <= now)?;
+        let index =
+            self.places.iter().position(|place| place.connection.is_none() && place.not_before <= now)?;
         if !self.pace.is_free(now) || self.logins.try_take(now).is_err() {
             return None;
         }

@@ -79,7 +79,8 @@ struct Meters {
 
 impl Meters {
     fn new() -> Self {
-        let dropped = |reason: &'static str| metrics::counter!("waddlebot_messages_dropped_total", "reason" => reason);
+        let dropped =
+            |reason: &'static str| metrics::counter!("waddlebot_messages_dropped_total", "reason" => reason);
         Self {
             lines_in: metrics::counter!("waddlebot_lines_in_total", "platform" => "twitch"),
             handled: metrics::counter!("waddlebot_lines_handled_total", "platform" => "twitch"),
@@ -216,7 +217,8 @@ impl Intake {
             let mut waiting = delivery;
             while let Offer::Full(back) = self.directory.route(&slot, *waiting, class) {
                 if Instant::now() >= deadline {
-                    metrics::counter!("waddlebot_messages_dropped_total", "reason" => "channel_full").increment(1);
+                    metrics::counter!("waddlebot_messages_dropped_total", "reason" => "channel_full")
+                        .increment(1);
                     break;
                 }
                 waiting = back;
@@ -259,8 +261,8 @@ impl Intake {
     }
 
     fn occasion(&mut self, index: usize) -> Occasion {
-        let received_ms = u64::try_from(self.received_at.timestamp_millis()).unwrap_or_default();
-        let id = Ulid::from_parts(received_ms, self.rng.random());
+        let at_ms = u64::try_from(self.received_at.timestamp_millis()).unwrap_or(0);
+        let id = Ulid::from_parts(at_ms, self.rng.random());
         Occasion {
             channel_id: self.entries[index].handle.slot.id,
             correlation_id: CorrelationId(id),

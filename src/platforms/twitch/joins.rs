@@ -20,9 +20,16 @@ enum Place {
     /// In the queue for a JOIN.
     Waiting,
     /// Left alone until then.
-    Resting { until: Instant },
-    Asked { connection: ConnectionId, until: Instant },
-    Joined { connection: ConnectionId },
+    Resting {
+        until: Instant,
+    },
+    Asked {
+        connection: ConnectionId,
+        until: Instant,
+    },
+    Joined {
+        connection: ConnectionId,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -72,7 +79,10 @@ impl Joins {
     }
 
     /// Takes over which channels are wanted; gives those that are no more, with the connection that must part.
-    pub fn reconcile(&mut self, wanted: Vec<(ChannelId, String)>) -> Vec<(ChannelId, String, Option<ConnectionId>)> {
+    pub fn reconcile(
+        &mut self,
+        wanted: Vec<(ChannelId, String)>,
+    ) -> Vec<(ChannelId, String, Option<ConnectionId>)> {
         let ids: HashSet<ChannelId> = wanted.iter().map(|(id, _)| *id).collect();
         let gone: Vec<ChannelId> = self.channels.keys().filter(|id| !ids.contains(id)).copied().collect();
         let mut parted = Vec::with_capacity(gone.len());
@@ -167,7 +177,8 @@ impl Joins {
     }
 
     fn ask(&mut self, id: ChannelId, connection: ConnectionId, now: Instant) -> bool {
-        let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.place == Place::Waiting) else {
+        let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.place == Place::Waiting)
+        else {
             return false;
         };
         let wait = CONFIRM_WAIT * 2u32.saturating_pow(channel.n_unconfirmed.min(16));
@@ -185,7 +196,8 @@ impl Joins {
         if self.n_joined + self.waiting.len() == self.channels.len() {
             return;
         }
-        let due: Vec<ChannelId> = self.channels.iter().filter(|(_, channel)| is_due(channel)).map(|(id, _)| *id).collect();
+        let due: Vec<ChannelId> =
+            self.channels.iter().filter(|(_, channel)| is_due(channel)).map(|(id, _)| *id).collect();
         for id in due {
             self.settle(id, Place::Waiting);
             self.waiting.push_back(id);

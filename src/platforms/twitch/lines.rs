@@ -48,10 +48,15 @@ impl LineBuffer {
             let found = match line {
                 Some(range) if range.is_empty() => None,
                 Some(range) if range.len() > self.line_bytes_max => Some(Found::Dropped("oversized")),
-                Some(range) => Some(match text.map_or_else(|| str::from_utf8(&block[range.clone()]).ok(), |text| text.get(range.clone())) {
-                    Some(line) => Found::Line(line),
-                    None => Found::Dropped("not_utf8"),
-                }),
+                Some(range) => Some(
+                    match text.map_or_else(
+                        || str::from_utf8(&block[range.clone()]).ok(),
+                        |text| text.get(range.clone()),
+                    ) {
+                        Some(line) => Found::Line(line),
+                        None => Found::Dropped("not_utf8"),
+                    },
+                ),
                 None => Some(Found::Dropped("malformed")),
             };
             if let Some(found) = found {
@@ -128,7 +133,10 @@ mod tests {
 
     #[test]
     fn a_line_that_is_not_utf8_is_dropped_alone() {
-        assert_eq!(lines(b"a\r\n\xff\xfe\r\nb\r\n"), [Ok("a".to_owned()), Err("not_utf8"), Ok("b".to_owned())]);
+        assert_eq!(
+            lines(b"a\r\n\xff\xfe\r\nb\r\n"),
+            [Ok("a".to_owned()), Err("not_utf8"), Ok("b".to_owned())]
+        );
     }
 
     #[test]

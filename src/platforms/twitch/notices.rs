@@ -15,19 +15,36 @@ pub enum Meaning {
     /// The token or the login is wrong; the connection is about to be closed.
     LoginFailed,
     /// The channel cannot be joined for the time being.
-    NotJoined { reason: &'static str, pause: Duration },
+    NotJoined {
+        reason: &'static str,
+        pause: Duration,
+    },
     /// The last line was not shown and the channel takes none for a while.
-    Hold { reason: &'static str, pause: Duration },
+    Hold {
+        reason: &'static str,
+        pause: Duration,
+    },
     /// The last line was not shown.
-    NotShown { reason: &'static str },
+    NotShown {
+        reason: &'static str,
+    },
     Nothing,
 }
 
 /// Reads a NOTICE. `msg_id` is `None` for those before the login.
 pub fn meaning(msg_id: Option<&str>, text: &str) -> Meaning {
     let Some(msg_id) = msg_id else {
-        let failed = ["Login authentication failed", "Login unsuccessful", "Improperly formatted auth", "Invalid NICK"];
-        return if failed.iter().any(|known| text.starts_with(known)) { Meaning::LoginFailed } else { Meaning::Nothing };
+        let failed = [
+            "Login authentication failed",
+            "Login unsuccessful",
+            "Improperly formatted auth",
+            "Invalid NICK",
+        ];
+        return if failed.iter().any(|known| text.starts_with(known)) {
+            Meaning::LoginFailed
+        } else {
+            Meaning::Nothing
+        };
     };
     let hold = |reason, pause| Meaning::Hold { reason, pause };
     let not_joined = |reason| Meaning::NotJoined { reason, pause: REFUSED_PAUSE };
@@ -67,8 +84,12 @@ pub fn advice(reason: &str) -> &'static str {
         "msg_room_not_found" => "no such channel on Twitch; check the login",
         "msg_channel_blocked" => "the channel's owner blocked the bot; remove the channel",
         "no_permission" => "the bot lacks a permission there; make it a moderator",
-        "msg_followersonly" | "msg_subsonly" | "msg_emoteonly" => "the chat is restricted; make the bot a moderator",
-        "msg_verified_email" | "msg_requires_verified_phone_number" => "verify the bot account's e-mail and phone on Twitch",
+        "msg_followersonly" | "msg_subsonly" | "msg_emoteonly" => {
+            "the chat is restricted; make the bot a moderator"
+        }
+        "msg_verified_email" | "msg_requires_verified_phone_number" => {
+            "verify the bot account's e-mail and phone on Twitch"
+        }
         "msg_suspended" => "Twitch suspended the bot's account; appeal on Twitch",
         _ => "it goes on by itself",
     }
@@ -99,7 +120,10 @@ mod tests {
             Meaning::Hold { reason: "msg_slowmode", pause: Duration::from_secs(17) }
         );
         let text = "You are timed out for 99999999999 more seconds.";
-        assert_eq!(meaning(Some("msg_timedout"), text), Meaning::Hold { reason: "msg_timedout", pause: PAUSE_MAX });
+        assert_eq!(
+            meaning(Some("msg_timedout"), text),
+            Meaning::Hold { reason: "msg_timedout", pause: PAUSE_MAX }
+        );
     }
 
     #[test]

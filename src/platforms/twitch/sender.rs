@@ -15,7 +15,7 @@ use domain::{ChannelId, Outcome};
 use super::account::{Account, Handed};
 use super::outlet::{Outlet, Receipt};
 use super::text;
-use crate::messages::{ByteBudget, Completion, OutboundReply, Permit, ReplySink, ReplyTarget};
+use crate::messages::{ByteBudget, Completion, OutboundReply, ReplySink, ReplyTarget};
 
 /// Distance of the parts of one reply where the channel's own pace is not slower.
 const PART_INTERVAL: Duration = Duration::from_millis(500);
@@ -95,11 +95,13 @@ impl fmt::Debug for ChannelSender {
 
 impl ChannelSender {
     pub fn new(channel_id: ChannelId, login: String, account: Arc<Account>) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self { channel_id, login, account, state: Mutex::default(), me: Weak::clone(me) })
-    }
-
-    pub fn login(&self) -> &str {
-        &self.login
+        Arc::new_cyclic(|me| Self {
+            channel_id,
+            login,
+            account,
+            state: Mutex::default(),
+            me: Weak::clone(me),
+        })
     }
 
     /// Says on which connection the channel is joined from now on, and sends what waits.
@@ -229,14 +231,16 @@ impl ChannelSender {
     fn write_head(&self, state: &mut State, route: &Outlet, now: Instant) {
         let Some(head) = state.queue.front_mut() else { return };
         let text = head.parts.get(head.n_sent).map_or("", String::as_str);
-        let is_repeat = |hash| state.last.is_some_and(|(last, at)| last == hash && now - at < DUPLICATE_WINDOW);
+        let is_repeat =
+            |hash| state.last.is_some_and(|(last, at)| last == hash && now - at < DUPLICATE_WINDOW);
         let hash = hash(text);
         let suffixed = !state.is_moderator && is_repeat(hash);
         state.last = Some((if suffixed { !hash } else { hash }, now));
         let suffix = if suffixed { text::DUPLICATE_SUFFIX } else { "" };
         head.n_sent += 1;
         let is_last = head.n_sent == head.parts.len();
-        let receipt = is_last.then(|| Receipt { received: head.receipt.received, permit: head.receipt.permit.take() });
+        let receipt =
+            is_last.then(|| Receipt { received: head.receipt.received, permit: head.receipt.permit.take() });
         let (parent, login) = (head.parent.as_deref(), self.login.as_str());
         let is_taken = route.push(receipt, |bytes| write_line(bytes, parent, login, (text, suffix)));
         if !is_taken {
@@ -254,8 +258,9 @@ impl ChannelSender {
 
     /// Gives up what is too old to be understood.
     fn drop_stale(&self, state: &mut State, now: Instant) {
-        let is_stale =
-            |waiting: &Waiting| now.saturating_duration_since(waiting.receipt.received) >= self.account.reply_age_max;
+        let is_stale = |waiting: &Waiting| {
+            now.saturating_duration_since(waiting.receipt.received) >= self.account.reply_age_max
+        };
         while state.queue.front().is_some_and(is_stale) {
             state.queue.pop_front();
             self.account.n_waiting.fetch_sub(1, Ordering::Relaxed);
@@ -314,7 +319,8 @@ fn hash(text: &str) -> u64 {
 /// Replies that were given up, by reason. Not lines: `messages_dropped_total` counts those.
 pub fn count_dropped(reason: &'static str, n: usize) {
     if n > 0 {
-        metrics::counter!("waddlebot_replies_dropped_total", "platform" => "twitch", "reason" => reason).increment(n as u64);
+        metrics::counter!("waddlebot_replies_dropped_total", "platform" => "twitch", "reason" => reason)
+            .increment(n as u64);
     }
 }
 

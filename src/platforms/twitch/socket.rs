@@ -26,7 +26,7 @@ pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Largest WebSocket message; what lies between `line_bytes_max` and this is dropped and the connection lives.
 const MESSAGE_BYTES_MAX: usize = 2 << 20;
 
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
@@ -66,7 +66,9 @@ impl Trust {
             }
         }
         if roots.is_empty() {
-            return Err(io::Error::other("no certificate authority found; install ca-certificates or set ca_file"));
+            return Err(io::Error::other(
+                "no certificate authority found; install ca-certificates or set ca_file",
+            ));
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
@@ -86,7 +88,10 @@ pub fn is_encrypted(url: &Url) -> bool {
 /// Opens a connection within [`CONNECT_LIMIT`]. `trust` is `None` for an address that is not encrypted.
 pub async fn connect(url: &Url, trust: Option<&Trust>) -> io::Result<(Reader, Writer)> {
     tokio::time::timeout(CONNECT_LIMIT, open(url, trust)).await.unwrap_or_else(|_| {
-        Err(io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} s", CONNECT_LIMIT.as_secs())))
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no connection within {} s", CONNECT_LIMIT.as_secs()),
+        ))
     })
 }
 
@@ -119,7 +124,8 @@ async fn open(url: &Url, trust: Option<&Trust>) -> io::Result<(Reader, Writer)> 
         .max_frame_size(Some(MESSAGE_BYTES_MAX))
         .max_write_buffer_size(MESSAGE_BYTES_MAX);
     let request = url.as_str().into_client_request().map_err(io::Error::other)?;
-    let (stream, _) = tokio_tungstenite::client_async_with_config(request, io, Some(config)).await.map_err(broken)?;
+    let (stream, _) =
+        tokio_tungstenite::client_async_with_config(request, io, Some(config)).await.map_err(broken)?;
     let (sink, frames) = stream.split();
     Ok((Reader::Frames { frames, rest: Bytes::new() }, Writer::Frames(sink)))
 }

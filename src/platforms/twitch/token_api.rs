@@ -53,7 +53,11 @@ pub struct Application {
 ///
 /// # Errors
 /// [`TokenError::Refused`] when it is not.
-pub async fn validate(http: &reqwest::Client, auth_url: &str, token: &SecretString) -> Result<Validated, TokenError> {
+pub async fn validate(
+    http: &reqwest::Client,
+    auth_url: &str,
+    token: &SecretString,
+) -> Result<Validated, TokenError> {
     let authorization = format!("OAuth {}", token.expose_secret());
     call(http.get(format!("{auth_url}/validate")).header("Authorization", authorization)).await
 }
@@ -95,5 +99,6 @@ async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, TokenEr
         }
         body.extend_from_slice(&chunk);
     }
-    serde_json::from_slice(&body).map_err(|_| TokenError::Unknown("the answer is not what Twitch documents".to_owned()))
+    serde_json::from_slice(&body)
+        .map_err(|_| TokenError::Unknown("the answer is not what Twitch documents".to_owned()))
 }

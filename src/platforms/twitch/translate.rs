@@ -222,8 +222,12 @@ fn event(
 /// What a USERNOTICE tells of: a subscription, gifts, a raid; `None` for what nobody acts upon (an announcement).
 pub fn notice_kind(msg_id: &str) -> Option<EventKind> {
     match msg_id {
-        "sub" | "resub" | "giftpaidupgrade" | "anongiftpaidupgrade" | "primepaidupgrade" => Some(EventKind::Subscription),
-        "subgift" | "submysterygift" | "anonsubgift" | "anonsubmysterygift" => Some(EventKind::GiftSubscription),
+        "sub" | "resub" | "giftpaidupgrade" | "anongiftpaidupgrade" | "primepaidupgrade" => {
+            Some(EventKind::Subscription)
+        }
+        "subgift" | "submysterygift" | "anonsubgift" | "anonsubmysterygift" => {
+            Some(EventKind::GiftSubscription)
+        }
         "raid" => Some(EventKind::Raid),
         _ => None,
     }
@@ -234,7 +238,12 @@ pub fn notice_kind(msg_id: &str) -> Option<EventKind> {
 ///
 /// # Errors
 /// [`FromElsewhere`] when it happened in another channel whose chat is shared.
-pub fn notice_event(tags: Tags<'_>, text: &str, kind: EventKind, occasion: Occasion) -> Result<ChatEvent, FromElsewhere> {
+pub fn notice_event(
+    tags: Tags<'_>,
+    text: &str,
+    kind: EventKind,
+    occasion: Occasion,
+) -> Result<ChatEvent, FromElsewhere> {
     let told = Told::of(tags);
     if told.is_from_elsewhere() {
         return Err(FromElsewhere);

@@ -16,10 +16,10 @@ use crate::rows::Place;
 /// Longest wait for a free connection; the caller turns a longer one into "try again".
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Longest wait of SQLite for another process that holds the file (migrations from the command line).
+/// Longest wait of `SQLite` for another process that holds the file (migrations from the command line).
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// Attempts to open a SQLite file that another process is opening at the same moment.
+/// Attempts to open a `SQLite` file that another process is opening at the same moment.
 const OPEN_ATTEMPTS_MAX: u32 = 5;
 
 pub(super) async fn connect(options: &StorageOptions) -> Result<(Pools, Place), StorageError> {
@@ -36,7 +36,7 @@ pub(super) async fn connect(options: &StorageOptions) -> Result<(Pools, Place), 
     Err(StorageError::invalid("storage.url must begin with sqlite:// or postgres://"))
 }
 
-/// The file that the address names. `None` when it is no SQLite address.
+/// The file that the address names. `None` when it is no `SQLite` address.
 fn sqlite_path(url: &str) -> Option<Result<PathBuf, StorageError>> {
     let rest = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))?;
     let wrong = rest.is_empty() || rest.contains([':', '?']) || rest.ends_with('/');
@@ -86,7 +86,7 @@ async fn open_writer(lite: &SqliteConnectOptions, place: &Place) -> Result<Sqlit
     }
 }
 
-/// Whether the connection may be used again. After a full disk SQLite may end a transaction by itself; the driver
+/// Whether the connection may be used again. After a full disk `SQLite` may end a transaction by itself; the driver
 /// then still counts one as open and would refuse every later one, so that connection is closed instead.
 async fn is_clean(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     conn.ping().await?;
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_sqlite_address_names_a_file() {
-        let path = |url| sqlite_path(url).map(|path| path.ok());
+        let path = |url| sqlite_path(url).map(Result::ok);
         assert_eq!(path("sqlite://data/waddlebot.db"), Some(Some(PathBuf::from("data/waddlebot.db"))));
         assert_eq!(path("sqlite:///var/lib/w.db"), Some(Some(PathBuf::from("/var/lib/w.db"))));
         assert_eq!(path("sqlite::memory:"), Some(None));

@@ -29,18 +29,23 @@ pub(in crate::hub) async fn remove(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Answered<RemovedAlias> {
-    let no_such_alias = || ApiError::not_found("there is no alias of that id; GET /api/v1/aliases lists them");
+    let no_such_alias =
+        || ApiError::not_found("there is no alias of that id; GET /api/v1/aliases lists them");
     let id = Ulid::from_string(&id).map_err(|_| no_such_alias())?;
     let mut audit = caller.entry("alias.remove", id.to_string());
-    let done = caller.change(&hub, "aliases.alias", Scope::Global, move |tx| {
-        async move {
-            let Some(alias) = storage::aliases::remove_by_id(tx, id).await? else { return Ok(Effect::new(None)) };
-            audit.channel_id = Some(alias.channel_id);
-            audit.target = format!("!{}", alias.name);
-            let change = Change::new(ChangeScope::Channel(alias.channel_id), ChangeKind::Aliases);
-            Ok(Effect::new(Some(alias.name)).audited(audit).changed(change))
-        }
-        .boxed()
-    }).await?;
+    let done = caller
+        .change(&hub, "aliases.alias", Scope::Global, move |tx| {
+            async move {
+                let Some(alias) = storage::aliases::remove_by_id(tx, id).await? else {
+                    return Ok(Effect::new(None));
+                };
+                audit.channel_id = Some(alias.channel_id);
+                audit.target = format!("!{}", alias.name);
+                let change = Change::new(ChangeScope::Channel(alias.channel_id), ChangeKind::Aliases);
+                Ok(Effect::new(Some(alias.name)).audited(audit).changed(change))
+            }
+            .boxed()
+        })
+        .await?;
     done.outcome.map_or_else(|| Err(no_such_alias()), |name| ok(RemovedAlias { name }))
 }

@@ -1,9 +1,9 @@
 //! `POST /api/v1/aliases/execute`: what an alias becomes, for who runs commands elsewhere.
 
 use axum::extract::State;
+use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use storage::{Effect, Scope};
-use futures_util::FutureExt;
 use utoipa::ToSchema;
 
 use crate::hub::answer::{Answered, ApiError, Envelope, ErrorEnvelope, ok};
@@ -58,14 +58,16 @@ pub(in crate::hub) async fn create(
         )));
     }
     let slot = slot_of(&hub, &call.channel)?;
-    let name =
-        domain::names::valid_command_name(&call.name).map_err(|error| ApiError::invalid(error.to_string()))?;
+    let name = domain::names::valid_command_name(&call.name)
+        .map_err(|error| ApiError::invalid(error.to_string()))?;
     let no_such_alias = || ApiError::not_found(format!("there is no alias !{name} in {}", slot.key()));
     let alias = storage::aliases::get(&hub.deps.db, slot.id, &name).await?.ok_or_else(no_such_alias)?;
     let id = alias.id;
-    let done = caller.change(&hub, "aliases.execute", Scope::Global, move |tx| {
-        async move { Ok(Effect::new(storage::aliases::bump_count(tx, id).await?)) }.boxed()
-    }).await?;
+    let done = caller
+        .change(&hub, "aliases.execute", Scope::Global, move |tx| {
+            async move { Ok(Effect::new(storage::aliases::bump_count(tx, id).await?)) }.boxed()
+        })
+        .await?;
     let usage_count = done.outcome.ok_or_else(no_such_alias)?;
     let command = domain::alias::expand(&alias.body, &call.user, &call.args);
     ok(Expanded { alias: name, command, usage_count })

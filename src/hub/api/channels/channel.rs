@@ -60,14 +60,16 @@ pub(in crate::hub) async fn remove(
     let slot = slot_of(&hub, &key)?;
     let (id, now, key) = (slot.id, hub.deps.clock.now(), slot.key());
     let audit = storage::AuditEntry { channel_id: Some(id), ..caller.entry("channel.remove", key.clone()) };
-    caller.change(&hub, "channels.channel", Scope::Global, move |tx| {
-        async move {
-            let removed = storage::channels::deactivate(tx, id, now).await?;
-            let change = Change::new(ChangeScope::Global, ChangeKind::Channels);
-            Ok(Effect::new(removed).audited(audit).changed(change))
-        }
-        .boxed()
-    }).await?;
+    caller
+        .change(&hub, "channels.channel", Scope::Global, move |tx| {
+            async move {
+                let removed = storage::channels::deactivate(tx, id, now).await?;
+                let change = Change::new(ChangeScope::Global, ChangeKind::Channels);
+                Ok(Effect::new(removed).audited(audit).changed(change))
+            }
+            .boxed()
+        })
+        .await?;
     hub.deps.directory.remove(id);
     if let Some(actor) = slot.actor() {
         // One that is just ending is drained already.

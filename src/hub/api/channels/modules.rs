@@ -90,14 +90,16 @@ async fn switch(
         false => ("module.disable", "channels.modules.disable"),
     };
     let audit = AuditEntry { channel_id: Some(id), ..caller.entry(deed, module) };
-    caller.change(hub, endpoint, Scope::Global, move |tx| {
-        async move {
-            storage::module_states::set(tx, id, module, enabled, now).await?;
-            let change = Change::new(ChangeScope::Channel(id), ChangeKind::Modules);
-            Ok(Effect::new(()).audited(audit).changed(change))
-        }
-        .boxed()
-    }).await?;
+    caller
+        .change(hub, endpoint, Scope::Global, move |tx| {
+            async move {
+                storage::module_states::set(tx, id, module, enabled, now).await?;
+                let change = Change::new(ChangeScope::Channel(id), ChangeKind::Modules);
+                Ok(Effect::new(()).audited(audit).changed(change))
+            }
+            .boxed()
+        })
+        .await?;
     let running = operate(&slot, module, action).await?;
     ok(Operated { channel: slot.key(), module, running })
 }
@@ -107,7 +109,10 @@ fn place_of(hub: &Hub, key: &str, name: &str) -> Result<(Arc<ChannelSlot>, &'sta
     let slot = slot_of(hub, key)?;
     let known = hub.deps.modules.iter().map(|module| module.name);
     let module = known.clone().find(|module| *module == name).ok_or_else(|| {
-        ApiError::not_found(format!("there is no such module; there are {}", known.collect::<Vec<_>>().join(", ")))
+        ApiError::not_found(format!(
+            "there is no such module; there are {}",
+            known.collect::<Vec<_>>().join(", ")
+        ))
     })?;
     Ok((slot, module))
 }

@@ -31,8 +31,10 @@ pub(in crate::hub) async fn create(State(hub): State<Hub>, Path(key): Path<Strin
     match tokio::time::timeout(ASK_TIMEOUT, hub.deps.operator.restart_channel(slot.id)).await {
         Ok(Ok(())) => ok(Restarted { key }),
         Ok(Err(why)) => Err(ApiError::new(StatusCode::CONFLICT, "conflict", why)),
-        Err(_elapsed) => {
-            Err(ApiError::unavailable("channel_silent", format!("{key} did not stop within 1 s; try again"), 1))
-        }
+        Err(_elapsed) => Err(ApiError::unavailable(
+            "channel_silent",
+            format!("{key} did not stop within 1 s; try again"),
+            1,
+        )),
     }
 }

@@ -54,14 +54,16 @@ pub(in crate::hub) async fn update(
     let spec = changed(&hub, command.spec, change)?;
     let (name, now) = (spec.command.clone(), hub.deps.clock.now());
     let audit = place.entry(&caller, "command.edit", &name);
-    caller.change(&hub, "commands.command.update", Scope::Global, move |tx| {
-        async move {
-            let edited = storage::commands::edit(tx, id, &spec, now).await?;
-            let effect = Effect::new(edited);
-            Ok(if edited { effect.audited(audit).changed(place.change) } else { effect })
-        }
-        .boxed()
-    }).await?;
+    caller
+        .change(&hub, "commands.command.update", Scope::Global, move |tx| {
+            async move {
+                let edited = storage::commands::edit(tx, id, &spec, now).await?;
+                let effect = Effect::new(edited);
+                Ok(if edited { effect.audited(audit).changed(place.change) } else { effect })
+            }
+            .boxed()
+        })
+        .await?;
     let command = storage::commands::get(&hub.deps.db, id).await?.ok_or_else(no_such_command)?;
     ok(CommandLine::from(command))
 }
@@ -87,14 +89,16 @@ pub(in crate::hub) async fn remove(
     let command = stored(&hub, &id).await?;
     let (id, place, name) = (command.id, Place::of_scope(command.scope), command.spec.command);
     let audit = place.entry(&caller, "command.remove", &name);
-    let done = caller.change(&hub, "commands.command.remove", Scope::Global, move |tx| {
-        async move {
-            let removed = storage::commands::remove(tx, id).await?;
-            let effect = Effect::new(removed);
-            Ok(if removed { effect.audited(audit).changed(place.change) } else { effect })
-        }
-        .boxed()
-    }).await?;
+    let done = caller
+        .change(&hub, "commands.command.remove", Scope::Global, move |tx| {
+            async move {
+                let removed = storage::commands::remove(tx, id).await?;
+                let effect = Effect::new(removed);
+                Ok(if removed { effect.audited(audit).changed(place.change) } else { effect })
+            }
+            .boxed()
+        })
+        .await?;
     if done.outcome { ok(RemovedCommand { name }) } else { Err(no_such_command()) }
 }
 

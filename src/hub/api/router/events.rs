@@ -103,7 +103,11 @@ pub(in crate::hub) async fn create(
 }
 
 /// What the caller is told of an event that ended.
-fn handled(session_id: CorrelationId, completion: Completion, replies: Vec<Reply>) -> Result<Handled, ApiError> {
+fn handled(
+    session_id: CorrelationId,
+    completion: Completion,
+    replies: Vec<Reply>,
+) -> Result<Handled, ApiError> {
     let Completion { outcome, command, module } = completion;
     let status = outcome.status();
     let refusal = match outcome {
@@ -112,7 +116,8 @@ fn handled(session_id: CorrelationId, completion: Completion, replies: Vec<Reply
         Outcome::Moved => return Err(overloaded("the channel moves to another node; try again in a moment")),
         _ => None,
     };
-    let texts: Vec<&str> = replies.iter().map(|reply| reply.text.as_str()).filter(|text| !text.is_empty()).collect();
+    let texts: Vec<&str> =
+        replies.iter().map(|reply| reply.text.as_str()).filter(|text| !text.is_empty()).collect();
     let response = (!texts.is_empty()).then(|| texts.join("\n"));
     let mut actions = replies.into_iter().map(Action::from);
     Ok(Handled {
@@ -133,10 +138,13 @@ fn handled(session_id: CorrelationId, completion: Completion, replies: Vec<Reply
 fn refusal_or_error(refusal: Refusal) -> Result<Refusal, ApiError> {
     match refusal {
         Refusal::Unknown { command } => {
-            let message = format!("there is no command !{command} here; GET /api/v1/router/commands lists them");
+            let message =
+                format!("there is no command !{command} here; GET /api/v1/router/commands lists them");
             Err(ApiError::new(axum::http::StatusCode::NOT_FOUND, "unknown_command", message))
         }
-        Refusal::NotLoaded => Err(overloaded("the channel's settings are not there yet; try again in a moment")),
+        Refusal::NotLoaded => {
+            Err(overloaded("the channel's settings are not there yet; try again in a moment"))
+        }
         refusal => Ok(refusal),
     }
 }

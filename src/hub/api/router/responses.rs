@@ -58,14 +58,17 @@ pub(in crate::hub) async fn create(
     if !(1..=RESPONSE_CHARS_MAX).contains(&n_chars) {
         return Err(ApiError::invalid(format!("response: must have 1 to {RESPONSE_CHARS_MAX} characters")));
     }
-    let no_such_session = || {
-        ApiError::not_found("there is no such session; an answer is taken once and within 60 s")
-    };
+    let no_such_session =
+        || ApiError::not_found("there is no such session; an answer is taken once and within 60 s");
     let session_id = CorrelationId::parse(&late.session_id).ok_or_else(no_such_session)?;
     let received = Instant::now();
     let session = hub.sessions.take(session_id, received).ok_or_else(no_such_session)?;
     let sink = session.sink.upgrade().filter(|sink| sink.is_open()).ok_or_else(|| {
-        ApiError::new(StatusCode::GONE, "caller_gone", "who sent the event got its answer and no longer waits")
+        ApiError::new(
+            StatusCode::GONE,
+            "caller_gone",
+            "who sent the event got its answer and no longer waits",
+        )
     })?;
     let reply = Reply {
         text: late.response,

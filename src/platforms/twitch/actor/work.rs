@@ -64,7 +64,8 @@ impl State {
             .collect();
         for (id, channels) in self.joins.plan(&seats, now) {
             let handles = channels.iter().filter_map(|channel| self.handles.get(channel).cloned()).collect();
-            let is_taken = self.fleet.get(id).is_some_and(|line| line.orders.try_send(Order::Join(handles)).is_ok());
+            let is_taken =
+                self.fleet.get(id).is_some_and(|line| line.orders.try_send(Order::Join(handles)).is_ok());
             if !is_taken {
                 self.joins.not_sent(id, &channels);
             }
@@ -119,7 +120,9 @@ impl State {
         let trouble = match end {
             End::Closed => return,
             End::LoginFailed => return self.login_failed(),
-            End::Unreachable(error) => format!("Twitch chat cannot be reached at {}: {error}", self.settings.irc_url),
+            End::Unreachable(error) => {
+                format!("Twitch chat cannot be reached at {}: {error}", self.settings.irc_url)
+            }
             End::LoginTimedOut => format!("{} does not answer a login", self.settings.irc_url),
             End::Lost(error) => format!("a connection to Twitch chat was lost: {error}"),
             End::Silent => "a connection to Twitch chat fell silent".to_owned(),
@@ -128,7 +131,8 @@ impl State {
         };
         let retry_ms = pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
         tracing::warn!(connection, retry_ms, "{trouble}");
-        metrics::counter!("waddlebot_connections_lost_total", "platform" => "twitch", "reason" => label(end)).increment(1);
+        metrics::counter!("waddlebot_connections_lost_total", "platform" => "twitch", "reason" => label(end))
+            .increment(1);
         self.troubles.connection = Some(trouble);
     }
 

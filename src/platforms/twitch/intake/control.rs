@@ -41,7 +41,9 @@ impl Intake {
 
     fn server_message(&mut self, message: ServerMessage) {
         match message {
-            ServerMessage::Join(join) if join.user_login == self.own_login => self.joined(&join.channel_login),
+            ServerMessage::Join(join) if join.user_login == self.own_login => {
+                self.joined(&join.channel_login)
+            }
             ServerMessage::RoomState(room) => {
                 self.joined(&room.channel_login);
                 self.learn(&room.channel_login, &room.channel_id);
@@ -50,7 +52,8 @@ impl Intake {
                 }
             }
             ServerMessage::UserState(user) => {
-                let privileged = |name: &str| matches!(name, "broadcaster" | "moderator" | "lead_moderator" | "vip");
+                let privileged =
+                    |name: &str| matches!(name, "broadcaster" | "moderator" | "lead_moderator" | "vip");
                 let is_moderator = user.badges.iter().any(|badge| privileged(&badge.name))
                     || user.source.tags.0.get("mod").is_some_and(|value| value == "1");
                 if let Some(index) = self.index(&user.channel_login) {
@@ -80,7 +83,9 @@ impl Intake {
     }
 
     fn learn(&mut self, login: &str, platform_id: &str) {
-        let is_id = !platform_id.is_empty() && platform_id.len() <= 32 && platform_id.bytes().all(|b| b.is_ascii_digit());
+        let is_id = !platform_id.is_empty()
+            && platform_id.len() <= 32
+            && platform_id.bytes().all(|b| b.is_ascii_digit());
         let Some(index) = self.index(login).filter(|_| is_id) else { return };
         let slot = &self.entries[index].handle.slot;
         if slot.platform_id().is_none_or(|known| *known != platform_id) {
@@ -126,8 +131,11 @@ impl Intake {
         if self.entries[index].handle.sender.hold(pause, reason, self.received) {
             let pause_secs = pause.as_secs();
             tracing::warn!(
-                channel.login = login, reason, pause_secs,
-                "Twitch refuses what the bot says in this channel: {}", notices::advice(reason)
+                channel.login = login,
+                reason,
+                pause_secs,
+                "Twitch refuses what the bot says in this channel: {}",
+                notices::advice(reason)
             );
         }
     }
@@ -157,5 +165,6 @@ impl Intake {
 }
 
 fn count_refused(reason: &'static str) {
-    metrics::counter!("waddlebot_replies_dropped_total", "platform" => "twitch", "reason" => reason).increment(1);
+    metrics::counter!("waddlebot_replies_dropped_total", "platform" => "twitch", "reason" => reason)
+        .increment(1);
 }

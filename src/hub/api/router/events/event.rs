@@ -70,10 +70,10 @@ impl RouterEvent {
     /// # Errors
     /// 400 that names the field.
     pub(super) fn channel(&self) -> Result<ChannelKey, ApiError> {
-        let platform: Platform = self
-            .platform
-            .parse()
-            .map_err(|error: domain::platform::UnknownPlatform| ApiError::invalid(format!("platform: {error}")))?;
+        let platform: Platform =
+            self.platform.parse().map_err(|error: domain::platform::UnknownPlatform| {
+                ApiError::invalid(format!("platform: {error}"))
+            })?;
         ChannelKey::new(platform, &self.channel_id)
             .map_err(|error| ApiError::invalid(format!("channel_id: {error}")))
     }
@@ -180,7 +180,8 @@ fn text_of(message: String, command: Option<&str>, kind: EventKind) -> Result<St
     let bare = command.strip_prefix('/').unwrap_or(command);
     let name = domain::names::valid_command_name(bare)
         .map_err(|error| ApiError::invalid(format!("command: {error}")))?;
-    let stands_there = domain::CommandLine::parse(&message).is_some_and(|line| line.name.to_lowercase() == name);
+    let stands_there =
+        domain::CommandLine::parse(&message).is_some_and(|line| line.name.to_lowercase() == name);
     Ok(if stands_there { message } else { format!("!{name} {message}").trim_end().to_owned() })
 }
 

@@ -1,0 +1,58 @@
+use std::path::Path;
+
+use sqlx::{Executor, SqlSafeStr, SqlStr};
+
+use crate::db::Pools;
+use crate::statements::ALL;
+use crate::testing::{postgres, sqlite};
+
+#[tokio::test]
+async fn every_statement_prepares_on_both_databases() {
+    let (lite, pg) = (sqlite().await, postgres().await);
+    let Pools::Lite { readers, .. } = lite.db.pools() else { panic!("not SQLite") };
+    let Pools::Pg(pool) = pg.db.pools() else { panic!("not PostgreSQL") };
+    let text = |text: &'static str| -> SqlStr { text.into_sql_str() };
+    let mut wrong = Vec::new();
+    for statement in ALL.iter().copied().flatten() {
+        if let Err(error) = readers.prepare(text(statement.sqlite)).await {
+            wrong.push(format!("sqlite: {}: {error}", statement.sqlite));
+        }
+        if let Err(error) = pool.prepare(text(statement.postgres)).await {
+            wrong.push(format!("postgres: {}: {error}", statement.postgres));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_statement_of_the_source_is_listed_once() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut n_written = 0;
+    for file in std::fs::read_dir(source).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            let text = std::fs::read_to_string(path).unwrap();
+            n_written += text.lines().filter(|line| line.contains(": Statement =")).count();
+        }
+    }
+    let listed: Vec<_> = ALL.iter().copied().flatten().map(|s| (s.table, s.sqlite)).collect();
+    assert_eq!(listed.len(), n_written, "a `const …: Statement` is missing in its file's STATEMENTS");
+    let mut unique = listed.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(unique.len(), listed.len(), "a statement is listed twice");
+}
+
+#[test]
+fn every_list_has_a_limit_and_no_statement_reads_the_servers_clock() {
+    for statement in ALL.iter().copied().flatten() {
+        for text in [statement.sqlite, statement.postgres] {
+            let is_list = text.contains(" ORDER BY ") && statement.operation == "select";
+            assert!(!is_list || text.contains(" LIMIT "), "{text}");
+            let lower = text.to_lowercase();
+            for clock in ["now()", "current_timestamp", "datetime("] {
+                assert!(!lower.contains(clock), "{text}");
+            }
+        }
+    }
+}

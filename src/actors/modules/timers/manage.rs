@@ -1,0 +1,150 @@
+//! Adding, removing, switching and listing timers.
+
+use chrono::TimeDelta;
+use domain::duration::human_duration;
+use domain::template::Template;
+use futures_util::FutureExt;
+use storage::timers::{self, Enabled, TimerSpec};
+use storage::{Effect, Tx};
+
+use super::USAGE;
+use super::typed::{self, Typed};
+use crate::actors::command_name::{Standing, mistake, no_such_command, parse_name};
+use crate::actors::listing::cut_to_fit;
+use crate::actors::modules::commands::split_word;
+use crate::actors::{Context, ModuleError, audit};
+use crate::messages::CommandCall;
+
+/// Most timers of a channel.
+const TIMERS_MAX: usize = 50;
+const STEP: u16 = 1;
+
+pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, ModuleError> {
+    let Typed { name, interval, min_lines, only_live, body } = typed::parse(args)?;
+    check_body(ctx, &body)?;
+    let (channel_id, now) = (ctx.channel_id(), ctx.now());
+    let spec = TimerSpec {
+        name: name.clone(),
+        body,
+        interval_secs: i64::try_from(interval.as_secs()).unwrap_or(i64::MAX),
+        min_lines: i64::from(min_lines),
+        only_live,
+    };
+    let first_due_at = now + TimeDelta::from_std(interval).map_err(mistake)?;
+    let entry = audit::entry(ctx, &call.event, "timer.add", name.as_str());
+    let text = format!(
+        "Timer {name} added: every {}, after {min_lines} lines{}.",
+        human_duration(interval),
+        if only_live { ", while the stream is live" } else { ", live or not" }
+    );
+    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+        async move {
+            if timers::list(&mut *tx, channel_id).await?.len() >= TIMERS_MAX {
+                return Ok(Effect::new(format!(
+                    "A channel has at most {TIMERS_MAX} timers; remove one first."
+                )));
+            }
+            if timers::add(tx, channel_id, &spec, first_due_at, now).await?.is_none() {
+                return Ok(Effect::new(format!("There is a timer {name} already; remove it first.")));
+            }
+            Ok(Effect::new(text).audited(entry))
+        }
+        .boxed()
+    });
+    Ok(unit.await?.outcome)
+}
+
+/// A timer says a text, or the text of one of the channel's own commands.
+fn check_body(ctx: &Context, body: &str) -> Result<(), ModuleError> {
+    let Some(line) = body.strip_prefix('!') else {
+        return Template::parse(body).map(drop).map_err(mistake);
+    };
+    let name = parse_name(split_word(line).0)?;
+    match Standing::of(&name, ctx.registry(), &ctx.commands) {
+        Standing::Custom(_) => Ok(()),
+        Standing::Nothing => Err(ModuleError::User(no_such_command(&name, ctx.registry(), &ctx.commands))),
+        Standing::BuiltIn(..) | Standing::Added(_) | Standing::Alias(_) => Err(ModuleError::User(format!(
+            "A timer runs custom commands only, and !{name} is none; write its text instead."
+        ))),
+    }
+}
+
+pub async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, ModuleError> {
+    let name = name_of(args)?;
+    let channel_id = ctx.channel_id();
+    let entry = audit::entry(ctx, &call.event, "timer.remove", name.as_str());
+    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+        async move {
+            if !timers::remove(tx, channel_id, &name).await? {
+                return Ok(Effect::new(none_of(&name)));
+            }
+            Ok(Effect::new(format!("Timer {name} removed.")).audited(entry))
+        }
+        .boxed()
+    });
+    Ok(unit.await?.outcome)
+}
+
+/// Switches a timer; one that is switched on begins a new interval.
+pub async fn switch(
+    ctx: &Context,
+    call: &CommandCall,
+    args: &str,
+    is_on: bool,
+) -> Result<String, ModuleError> {
+    let name = name_of(args)?;
+    let (channel_id, now) = (ctx.channel_id(), ctx.now());
+    let action = if is_on { "timer.enable" } else { "timer.disable" };
+    let entry = audit::entry(ctx, &call.event, action, name.as_str());
+    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+        async move {
+            let Some(interval_secs) = interval_of(tx, channel_id, &name).await? else {
+                return Ok(Effect::new(none_of(&name)));
+            };
+            let next_due_at = now + TimeDelta::seconds(interval_secs);
+            let enabled = if is_on { Enabled::On { next_due_at } } else { Enabled::Off };
+            timers::set_enabled(tx, channel_id, &name, enabled, now).await?;
+            let state = if is_on { "on" } else { "off" };
+            Ok(Effect::new(format!("Timer {name} is {state}.")).audited(entry))
+        }
+        .boxed()
+    });
+    Ok(unit.await?.outcome)
+}
+
+async fn interval_of(
+    tx: &mut Tx,
+    channel_id: domain::ChannelId,
+    name: &str,
+) -> Result<Option<i64>, storage::StorageError> {
+    let timers = timers::list(tx, channel_id).await?;
+    Ok(timers.into_iter().find(|timer| timer.spec.name == name).map(|timer| timer.spec.interval_secs))
+}
+
+pub async fn list(ctx: &Context) -> Result<String, ModuleError> {
+    let timers = timers::list(ctx.db(), ctx.channel_id()).await?;
+    if timers.is_empty() {
+        return Ok(
+            "There are no timers yet; !timer add <name> <minutes> <lines> <text> makes one.".to_owned()
+        );
+    }
+    let shown: Vec<String> = timers
+        .iter()
+        .map(|timer| {
+            let off = if timer.is_enabled { "" } else { ", off" };
+            format!("{} (every {} min{off})", timer.spec.name, timer.spec.interval_secs / 60)
+        })
+        .collect();
+    Ok(format!("Timers: {}", cut_to_fit(&shown)))
+}
+
+fn name_of(args: &str) -> Result<String, ModuleError> {
+    match split_word(args).0 {
+        "" => Err(ModuleError::User(USAGE.to_owned())),
+        word => parse_name(word),
+    }
+}
+
+fn none_of(name: &str) -> String {
+    format!("There is no timer {name}; !timer list names them.")
+}

@@ -1,0 +1,67 @@
+//! What somebody sees who runs the bot for the first time, on both storages.
+
+use crate::node::{Launch, Node};
+
+/// Types what the first screen suggests.
+async fn first_steps(node: &mut Node) {
+    assert!(node.say("!ping").await.starts_with("Pong!"));
+    let added = node.say("!addcom !hi Hello $(user)").await;
+    assert!(added.contains("!hi"), "{added}");
+    assert_eq!(node.say("!hi").await, "Hello you");
+}
+
+async fn viewers_wait_for_the_cooldown(node: &mut Node) {
+    assert_eq!(node.say("@ann !hi").await, "Hello ann");
+    let again = node.say("@ann !hi").await;
+    assert!(again.contains("s left"), "a cooldown says its seconds: {again}");
+}
+
+#[tokio::test]
+async fn the_first_commands_work_and_survive_a_restart_on_sqlite() {
+    let mut node = Launch::new("").console().start().await;
+    first_steps(&mut node).await;
+    let mut node = node.restart().await;
+    viewers_wait_for_the_cooldown(&mut node).await;
+}
+
+#[tokio::test]
+async fn the_first_commands_work_and_survive_a_restart_on_postgresql() {
+    let database = storage::testing::empty_postgres().await;
+    let mut node = Launch::new("").env("WADDLEBOT_STORAGE__URL", &database.url).console().start().await;
+    first_steps(&mut node).await;
+    let mut node = node.restart().await;
+    viewers_wait_for_the_cooldown(&mut node).await;
+}
+
+#[tokio::test]
+async fn the_terminal_says_what_chat_keeps_silent_about() {
+    let mut node = Launch::new("").console().start().await;
+    assert!(node.say("!nope").await.contains("no command !nope"));
+    assert!(node.say("@ann !addcom !x y").await.contains("moderators only"));
+}
+
+#[tokio::test]
+async fn the_end_of_the_input_does_not_stop_the_node() {
+    let mut node = Launch::new("").console().start().await;
+    node.say("!ping").await;
+    let node = node.close_input();
+    let (status, _) = node.get("/healthz").await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn a_second_signal_stops_at_once_and_the_first_one_softly() {
+    let mut node = Launch::new("").start().await;
+    node.signal(2).await;
+    assert!(node.ended().await.success());
+    let mut node =
+        Launch::new("").env("WADDLEBOT_LIMITS__MODULE_TIMEOUT_MS", "20000").console().start().await;
+    node.type_line("!sleep60").await;
+    crate::node::eventually("the module sleeps", || async {
+        node.metric("waddlebot_active_channels").await >= 1.0
+    })
+    .await;
+    node.signal(15).await;
+    node.signal(15).await;
+    assert_eq!(node.ended().await.code(), Some(1), "{}", node.log());
+}

@@ -1,0 +1,147 @@
+//! R8: a broken module never takes another module or channel along, and its breaker opens and closes.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::node::{Launch, Node, PATIENCE, eventually};
+
+async fn add_channels(node: &Node, keys: &[&str]) {
+    for key in keys {
+        let (status, answer) = node.post("/api/v1/channels", json!({ "key": key })).await;
+        assert!((200..300).contains(&status), "{answer}");
+    }
+}
+
+/// The breaker of a module in a channel as the API shows it.
+async fn breaker(node: &Node, key: &str, module: &str) -> String {
+    let (_, answer) = node.get(&format!("/api/v1/channels/{key}")).await;
+    let find = |list: &Value| {
+        list.as_array()?.iter().find(|row| row["module"] == module)?["breaker"].as_str().map(str::to_owned)
+    };
+    find(&answer["data"]["modules"]).unwrap_or_else(|| "CLOSED".to_owned())
+}
+
+async fn say(node: &Node, key: &str, text: &str) -> (Duration, Value) {
+    let asked = Instant::now();
+    let (_, answer) = node.event(key, "ann", text, "moderator").await;
+    (asked.elapsed(), answer)
+}
+
+fn p99(mut samples: Vec<Duration>) -> Duration {
+    samples.sort_unstable();
+    samples[(samples.len() * 99 / 100).min(samples.len() - 1)]
+}
+
+/// Latency of `!ping` in another channel, one after the other.
+async fn pings(node: &Node, key: &str, n: usize) -> Duration {
+    let mut samples = Vec::with_capacity(n);
+    for _ in 0..n {
+        let (took, answer) = say(node, key, "!ping").await;
+        assert!(answer.to_string().contains("Pong"), "{answer}");
+        samples.push(took);
+    }
+    p99(samples)
+}
+
+/// The breaker's way there and back: `fault` breaks, `cure` is the same module behaving.
+async fn opens_and_closes(module: &str, fault: &str, cure: &str) {
+    let node = Launch::new("[limits]\nmodule_timeout_ms = 200\n").start().await;
+    add_channels(&node, &["twitch:sick", "twitch:well"]).await;
+    let before = pings(&node, "twitch:well", 100).await;
+    for _ in 0..8 {
+        say(&node, "twitch:sick", fault).await;
+        if breaker(&node, "twitch:sick", module).await == "OPEN" {
+            break;
+        }
+    }
+    assert_eq!(breaker(&node, "twitch:sick", module).await, "OPEN", "{}", node.log());
+    let (open_took, answer) = say(&node, "twitch:sick", fault).await;
+    assert!(answer.to_string().contains("unavailable"), "{answer}");
+    assert!(
+        say(&node, "twitch:sick", "!ping").await.1.to_string().contains("Pong"),
+        "the channel's others answer"
+    );
+    let during = pings(&node, "twitch:well", 100).await;
+    println!("{module}: OPEN answer {open_took:?}; other channel p99 before {before:?}, during {during:?}");
+    assert!(during < before * 3 / 2 + Duration::from_millis(15), "others suffer: {before:?} → {during:?}");
+
+    let deadline = Instant::now() + PATIENCE;
+    let mut seen = vec!["OPEN".to_owned()];
+    while seen.last().map(String::as_str) != Some("CLOSED") {
+        assert!(Instant::now() < deadline, "never closed: {seen:?}");
+        say(&node, "twitch:sick", cure).await;
+        let now = breaker(&node, "twitch:sick", module).await;
+        if seen.last() != Some(&now) {
+            seen.push(now);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(seen, ["OPEN", "HALF_OPEN", "CLOSED"]);
+    let log = node.log();
+    assert!(log.contains("breaker changed") && log.contains(module), "the log shows it");
+    assert!(node.metric("waddlebot_circuit_breaker_failures_total").await >= 1.0, "metrics show it");
+}
+
+#[tokio::test]
+async fn a_module_that_panics_opens_its_breaker_and_closes_it_again() {
+    opens_and_closes("fault_panic", "!panic", "!panic ok").await;
+}
+
+#[tokio::test]
+async fn a_module_that_sleeps_opens_its_breaker_and_closes_it_again() {
+    opens_and_closes("fault_sleep", "!sleep60", "!sleep60 ok").await;
+}
+
+#[tokio::test]
+async fn a_module_that_returns_errors_opens_its_breaker_and_closes_it_again() {
+    opens_and_closes("fault_error", "!error", "!error ok").await;
+}
+
+#[tokio::test]
+async fn a_spinning_module_ends_in_an_abort_within_three_seconds_and_starts_suspect() {
+    let launch = Launch::new("");
+    let mut node = launch.start().await;
+    add_channels(&node, &["twitch:sick"]).await;
+    let spun = Instant::now();
+    let asked = node.event("twitch:sick", "ann", "!spin", "moderator");
+    // The process dies under this request; its answer is no matter.
+    tokio::select! {
+        _ = tokio::time::timeout(Duration::from_millis(100), asked) => {}
+        () = std::future::pending() => {}
+    }
+    let status = node.ended().await;
+    println!("a spin ended in an abort after {:?}", spun.elapsed());
+    assert!(
+        !status.success() && spun.elapsed() < Duration::from_millis(3_300),
+        "{status} {:?}",
+        spun.elapsed()
+    );
+    assert!(node.log().contains("fault_spin"), "{}", node.log());
+    let node = node.launch.start().await;
+    let (_, answer) = say(&node, "twitch:sick", "!spin").await;
+    assert!(answer.to_string().contains("unavailable"), "the suspect starts open: {answer}");
+    assert!(say(&node, "twitch:sick", "!ping").await.1.to_string().contains("Pong"));
+}
+
+#[tokio::test]
+async fn a_retryable_error_is_tried_again_with_the_same_effect() {
+    let node = Launch::new("").start().await;
+    add_channels(&node, &["twitch:a"]).await;
+    let (took, answer) = say(&node, "twitch:a", "!retry").await;
+    assert_eq!(answer["data"]["success"].as_bool().or(answer["success"].as_bool()), Some(true), "{answer}");
+    assert!(took > Duration::from_secs(2), "one and two seconds apart: {took:?}");
+}
+
+#[tokio::test]
+async fn a_module_that_asked_for_lines_sees_them_all() {
+    let node = Launch::new("").start().await;
+    add_channels(&node, &["twitch:a"]).await;
+    for n in 0..20 {
+        say(&node, "twitch:a", &format!("line {n}")).await;
+    }
+    eventually("all lines are counted", || async {
+        say(&node, "twitch:a", "!linecount").await.1.to_string().contains("20")
+    })
+    .await;
+}
