@@ -41,7 +41,8 @@ pub(in crate::hub) async fn show(State(hub): State<Hub>) -> Html<String> {
 fn list(page: &mut String, title: &str, items: impl Iterator<Item = String>) {
     let items: Vec<String> = items.map(|item| format!("<li>{}</li>\n", escaped(&item))).collect();
     if !items.is_empty() {
-        page.push_str(&format!("<h2>{}</h2>\n<ul>\n{}</ul>\n", escaped(title), items.concat()));
+        let section = format!("<h2>{}</h2>\n<ul>\n{}</ul>\n", escaped(title), items.concat());
+        page.push_str(&section);
     }
 }
 

@@ -208,11 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_its_request_and_nothing_else() {
-        let handler = || async {
-            if true {
-                panic!("on purpose");
-            }
-        };
+        let handler = async || -> () { panic!("on purpose") };
         assert_eq!(
             status_of(Router::new().route("/", get(handler))).await,
             StatusCode::INTERNAL_SERVER_ERROR
