@@ -25,7 +25,9 @@ impl Failure {
             Self::Said(text) if json => {
                 print_json(&json!({ "success": false, "error": { "message": text } }))
             }
-            Self::Said(text) => eprintln!("{}", visible(text)),
+            Self::Said(text) => {
+                eprintln!("{}", visible(text));
+            }
         }
     }
 }
