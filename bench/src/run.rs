@@ -10,7 +10,7 @@ use crate::load::{Load, Loaded, Tally, percentile};
 use crate::process::{self, Usage};
 use crate::subject::{Kind, Subject};
 
-const JOIN_TIMEOUT: Duration = Duration::from_mins(3);
+const JOIN_TIMEOUT: Duration = Duration::from_mins(2);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a process is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_secs(2);
