@@ -178,7 +178,8 @@ struct Reading {
     outlet: Arc<Outlet>,
     orders: mpsc::Receiver<Order>,
     actor: ActorRef<TwitchMsg>,
-    stop_reading: CancellationToken,
+    /// Cancelled when the node drains.
+    drains: CancellationToken,
     buffer: LineBuffer,
     intake: Intake,
     is_logged_in: bool,
@@ -196,7 +197,7 @@ impl Reading {
             outlet: start.outlet,
             orders: start.orders,
             actor: start.actor,
-            stop_reading: start.stop_reading,
+            drains: start.stop_reading,
             is_logged_in: false,
             is_asked: false,
             opened: Instant::now(),
@@ -213,7 +214,7 @@ impl Reading {
                     // The actor let go of the connection: the writer ends it once all is written.
                     None => return std::future::pending().await,
                 },
-                () = self.stop_reading.cancelled(), if may_read => may_read = false,
+                () = self.drains.cancelled(), if may_read => may_read = false,
                 read = timeout(patience, reader.read(&mut self.buffer.bytes)), if may_read => match read {
                     Ok(Ok(0)) => return End::Lost("Twitch closed the connection".to_owned()),
                     Ok(Ok(n)) => {

@@ -127,7 +127,7 @@ impl Keeper {
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(%error, "the bot's stored Twitch token cannot be read; using the configured one")
+                tracing::warn!(%error, "the bot's stored Twitch token cannot be read; using the configured one");
             }
         }
     }

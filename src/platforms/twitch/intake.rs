@@ -101,9 +101,9 @@ fn messages_total(kind: EventKind) -> Counter {
 /// What of the current batch is told at its end.
 #[derive(Default)]
 struct Tally {
-    n_lines: u64,
-    n_handled: u64,
-    n_chat: u64,
+    lines: u64,
+    handled: u64,
+    chat: u64,
 }
 
 /// The reading side of one connection after its lines were cut.
@@ -154,12 +154,11 @@ impl Intake {
     pub fn add(&mut self, handle: Handle) {
         let login = handle.slot.login.clone();
         let entry = Entry { handle, n_plain: 0, is_joined: false };
-        match self.by_login.get(&login) {
-            Some(index) => self.entries[*index] = entry,
-            None => {
-                self.by_login.insert(login, self.entries.len());
-                self.entries.push(entry);
-            }
+        if let Some(index) = self.by_login.get(&login) {
+            self.entries[*index] = entry;
+        } else {
+            self.by_login.insert(login, self.entries.len());
+            self.entries.push(entry);
         }
     }
 
@@ -180,12 +179,12 @@ impl Intake {
 
     /// Takes one line, or the note that one was dropped.
     pub fn take(&mut self, found: Found<'_>) {
-        self.tally.n_lines += 1;
+        self.tally.lines += 1;
         match found {
             Found::Line(line) => match translate::see(line) {
                 Seen::Chat(chat) => self.chat(&chat),
                 Seen::Ping { payload } => {
-                    self.tally.n_handled += 1;
+                    self.tally.handled += 1;
                     self.outlet.push_line(&format!("PONG :{payload}"));
                 }
                 Seen::Other(command) => self.control(command, line),
@@ -204,9 +203,9 @@ impl Intake {
             entry.handle.slot.count_lines(std::mem::take(&mut entry.n_plain));
         }
         let tally = std::mem::take(&mut self.tally);
-        self.meters.lines_in.increment(tally.n_lines);
-        self.meters.handled.increment(tally.n_handled);
-        self.meters.chat_messages.increment(tally.n_chat);
+        self.meters.lines_in.increment(tally.lines);
+        self.meters.handled.increment(tally.handled);
+        self.meters.chat_messages.increment(tally.chat);
         std::mem::take(&mut self.news)
     }
 
@@ -228,9 +227,9 @@ impl Intake {
     }
 
     fn chat(&mut self, line: &ChatLine<'_>) {
-        self.tally.n_chat += 1;
+        self.tally.chat += 1;
         let Some(index) = self.by_login.get(line.channel_login).copied() else {
-            self.tally.n_handled += 1;
+            self.tally.handled += 1;
             return;
         };
         let wants_lines = self.entries[index].handle.slot.wants_lines();
@@ -241,7 +240,7 @@ impl Intake {
             Worth::Nothing => return self.plain(index),
         };
         if line.login == self.own_login {
-            self.tally.n_handled += 1;
+            self.tally.handled += 1;
             return;
         }
         let occasion = self.occasion(index);
@@ -252,7 +251,7 @@ impl Intake {
     }
 
     fn plain(&mut self, index: usize) {
-        self.tally.n_handled += 1;
+        self.tally.handled += 1;
         let entry = &mut self.entries[index];
         if entry.n_plain == 0 {
             self.touched.push(index);

@@ -3,6 +3,7 @@
 //! Level-triggered: whoever calls [`Joins::reconcile`] with the wanted channels gets what has to be parted; everything
 //! else follows from [`Joins::plan`], asked again and again.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,8 @@ pub struct Joins {
     on_connection: HashMap<ConnectionId, usize>,
     n_joined: usize,
     budget: SlidingWindow,
+    /// JOINs that nobody confirmed and that are asked again: their connections let go of them first.
+    given_up: Vec<(ConnectionId, String)>,
 }
 
 impl Joins {
@@ -75,6 +78,7 @@ impl Joins {
             on_connection: HashMap::new(),
             n_joined: 0,
             budget: SlidingWindow::new(joins_per_10s, JOIN_WINDOW),
+            given_up: Vec::new(),
         }
     }
 
@@ -93,8 +97,8 @@ impl Joins {
             }
         }
         for (id, login) in wanted {
-            if !self.channels.contains_key(&id) {
-                self.channels.insert(id, Channel { login, place: Place::Waiting, n_unconfirmed: 0 });
+            if let Entry::Vacant(entry) = self.channels.entry(id) {
+                entry.insert(Channel { login, place: Place::Waiting, n_unconfirmed: 0 });
                 self.waiting.push_back(id);
             }
         }
@@ -154,6 +158,11 @@ impl Joins {
         plan
     }
 
+    /// Channels that must be parted before the JOINs of the last plan go out, so that none is on two connections.
+    pub fn take_given_up(&mut self) -> Vec<(ConnectionId, String)> {
+        std::mem::take(&mut self.given_up)
+    }
+
     /// Takes back a planned JOIN that its connection did not take.
     pub fn not_sent(&mut self, connection: ConnectionId, ids: &[ChannelId]) {
         for id in ids {
@@ -199,7 +208,11 @@ impl Joins {
         let due: Vec<ChannelId> =
             self.channels.iter().filter(|(_, channel)| is_due(channel)).map(|(id, _)| *id).collect();
         for id in due {
-            self.settle(id, Place::Waiting);
+            if let Some(connection) = self.settle(id, Place::Waiting)
+                && let Some(channel) = self.channels.get(&id)
+            {
+                self.given_up.push((connection, channel.login.clone()));
+            }
             self.waiting.push_back(id);
         }
     }

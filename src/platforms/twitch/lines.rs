@@ -165,10 +165,9 @@ mod tests {
             let mut split = LineBuffer::new(64);
             let mut second = cut(&mut split, &bytes[..at]);
             second.extend(cut(&mut split, &bytes[at..]));
-            // Where one read ends within an oversized line the tally may differ by where it was noticed, so that
-            // lines here stay within the limit unless the generator makes one of only letters.
-            prop_assert_eq!(cut(&mut whole, &bytes).iter().filter(|found| found.is_ok()).count(),
-                second.iter().filter(|found| found.is_ok()).count());
+            // What is dropped may be told in one read or the other; the lines are the same.
+            let kept = |found: Vec<Result<String, &'static str>>| found.into_iter().flatten().collect::<Vec<_>>();
+            prop_assert_eq!(kept(cut(&mut whole, &bytes)), kept(second));
             prop_assert!(split.bytes.len() <= 66);
         }
     }

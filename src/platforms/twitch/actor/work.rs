@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
 use domain::Platform;
 use metrics::gauge;
+use storage::{Db, StorageError};
 use tokio::sync::mpsc;
 
 use super::{Identity, State};
+use crate::cluster::ChannelSlot;
 use crate::messages::PlatformReport;
 use crate::platforms::twitch::connection::{self, ConnectionId, End, Login, ORDERS_MAX, Order, Start};
 use crate::platforms::twitch::credentials::TokenNews;
@@ -15,6 +18,9 @@ use crate::platforms::twitch::intake::News;
 use crate::platforms::twitch::joins::Seat;
 use crate::platforms::twitch::notices;
 use crate::platforms::twitch::outlet::Outlet;
+
+/// Platform ids that are stored in one commit.
+const IDS_PER_COMMIT: usize = 100;
 
 impl State {
     /// Does what is due: connections, JOINs, ids to be stored.
@@ -62,7 +68,11 @@ impl State {
             .open_lines()
             .map(|(id, _)| Seat { connection: id, room: per_connection.saturating_sub(self.joins.n_on(id)) })
             .collect();
-        for (id, channels) in self.joins.plan(&seats, now) {
+        let plan = self.joins.plan(&seats, now);
+        for (connection, login) in self.joins.take_given_up() {
+            self.part(connection, login);
+        }
+        for (id, channels) in plan {
             let handles = channels.iter().filter_map(|channel| self.handles.get(channel).cloned()).collect();
             let is_taken =
                 self.fleet.get(id).is_some_and(|line| line.orders.try_send(Order::Join(handles)).is_ok());
@@ -185,14 +195,15 @@ impl State {
         self.deps.directory.learn_platform_ids(&learned);
         let (db, now) = (self.deps.db.clone(), self.deps.clock.now());
         self.deps.tasks.spawn(async move {
-            for (slot, platform_id) in learned {
-                let stored = async {
-                    let mut tx = db.begin().await?;
-                    storage::channels::set_platform_id(&mut tx, slot.id, &platform_id, now).await?;
-                    tx.commit().await
-                };
-                if let Err(error) = stored.await {
-                    tracing::warn!(channel.id = %slot.id, %error, "the platform id of a channel could not be stored");
+            for chunk in learned.chunks(IDS_PER_COMMIT) {
+                if store_ids(&db, chunk, now).await.is_ok() {
+                    continue;
+                }
+                // One of them stands in the way: the others are stored without it.
+                for one in chunk {
+                    if let Err(error) = store_ids(&db, std::slice::from_ref(one), now).await {
+                        tracing::warn!(channel.id = %one.0.id, %error, "the platform id of a channel could not be stored");
+                    }
                 }
             }
         });
@@ -218,6 +229,18 @@ impl State {
             self.report = report;
         }
     }
+}
+
+async fn store_ids(
+    db: &Db,
+    learned: &[(Arc<ChannelSlot>, String)],
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    let mut tx = db.begin().await?;
+    for (slot, platform_id) in learned {
+        storage::channels::set_platform_id(&mut tx, slot.id, platform_id, now).await?;
+    }
+    tx.commit().await
 }
 
 const fn label(end: &End) -> &'static str {

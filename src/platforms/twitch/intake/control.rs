@@ -28,7 +28,7 @@ impl Intake {
             }
             _ => {}
         }
-        self.tally.n_handled += 1;
+        self.tally.handled += 1;
     }
 
     /// `:tmi.twitch.tv 001 <login> :Welcome, GLHF!` — the login that the token belongs to, whatever NICK said.
@@ -42,7 +42,7 @@ impl Intake {
     fn server_message(&mut self, message: ServerMessage) {
         match message {
             ServerMessage::Join(join) if join.user_login == self.own_login => {
-                self.joined(&join.channel_login)
+                self.joined(&join.channel_login);
             }
             ServerMessage::RoomState(room) => {
                 self.joined(&room.channel_login);
@@ -150,7 +150,7 @@ impl Intake {
         let (login, text) = params.split_once(" :").unwrap_or((params.trim_end(), ""));
         let kind = tags.get("msg-id").and_then(translate::notice_kind);
         let (Some(index), Some(kind)) = (self.index(login), kind) else {
-            self.tally.n_handled += 1;
+            self.tally.handled += 1;
             return;
         };
         let occasion = self.occasion(index);

@@ -47,6 +47,7 @@ fn an_unconfirmed_join_is_asked_again_later_and_later() {
         now += Duration::from_secs(1);
         assert_eq!(joins.plan(&[seat(1, 9)], now).len(), 1);
         assert_eq!(joins.n_on(1), 1);
+        assert_eq!(joins.take_given_up(), [(1, "channel_0".to_owned())]);
     }
 }
 
