@@ -23,7 +23,7 @@ impl Failure {
         match self {
             Self::Printed => {}
             Self::Said(text) if json => {
-                print_json(&json!({ "success": false, "error": { "message": text } }))
+                print_json(&json!({ "success": false, "error": { "message": text } }));
             }
             Self::Said(text) => {
                 eprintln!("{}", visible(text));

@@ -192,7 +192,7 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorTerminated(actor, _, _) => {
-                self.ended(&myself, state, actor.get_id(), None).await?
+                self.ended(&myself, state, actor.get_id(), None).await?;
             }
             SupervisionEvent::ActorFailed(actor, error) => {
                 self.ended(&myself, state, actor.get_id(), Some(&error.to_string())).await?;

@@ -18,7 +18,7 @@ use crate::hub::{HubDeps, NodeInfo, serve};
 use crate::messages::spawner::{ModuleRequest, Spawner};
 use crate::messages::{
     Board, ByteBudget, ChannelMsg, ChannelReport, ChatEvent, Clock, CommandInfo, Completion, Delivery,
-    ModuleInfo, ModuleReport, Operator, OutboundReply, Reply,
+    ModuleInfo, ModuleReport, Operator, OutboundReply, PartReport, Reply,
 };
 
 pub const KEY: &str = "9f3c1e7ab24d6058c1f7e92ab3d4605f";
@@ -146,6 +146,10 @@ impl Operator for FakeOperator {
     fn restart_channel(&self, channel_id: ChannelId) -> BoxFuture<'static, Result<(), String>> {
         self.0.lock().unwrap().push(channel_id);
         Box::pin(async { Ok(()) })
+    }
+
+    fn parts(&self) -> BoxFuture<'static, Vec<PartReport>> {
+        Box::pin(async { Vec::new() })
     }
 
     fn drain(&self) {}

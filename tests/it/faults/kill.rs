@@ -48,8 +48,8 @@ async fn what_addcom_acknowledged_survives_kill_nine() {
         stored.len() <= acknowledged.len() + usize::try_from(rounds).expect("small"),
         "more than was asked for"
     );
-    let last = acknowledged.last().expect("some");
-    assert!(node.say(last).await.starts_with("number"), "a stored command works");
+    let newest = acknowledged.last().expect("some");
+    assert!(node.say(newest).await.starts_with("number"), "a stored command works");
 }
 
 async fn stored_commands(node: &Node) -> BTreeSet<String> {
