@@ -34,11 +34,21 @@ pub struct Cli {
 /// How to reach a running node.
 #[derive(Clone, Debug, Args)]
 pub struct NodeArgs {
-    /// Address of the node [default: WADDLEBOT_URL, else http://127.0.0.1:8080]
-    #[arg(long, global = true, value_name = "URL")]
+    /// Address of the node
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        help = "Address of the node [default: WADDLEBOT_URL, else http://127.0.0.1:8080]"
+    )]
     pub url: Option<String>,
-    /// File with the service key [default: WADDLEBOT_SERVICE_KEY, else ./data/service.key]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// File with the service key
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "File with the service key [default: WADDLEBOT_SERVICE_KEY, else ./data/service.key]"
+    )]
     pub key_file: Option<PathBuf>,
     /// Print JSON for programs
     #[arg(long, global = true)]
@@ -88,8 +98,12 @@ pub enum Command {
 /// How to start a node.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
-    /// The configuration [default: WADDLEBOT_CONFIG, else local mode]
-    #[arg(long, value_name = "FILE")]
+    /// The configuration
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "The configuration [default: WADDLEBOT_CONFIG, else local mode]"
+    )]
     pub config: Option<PathBuf>,
     /// The node's id, instead of the configured one
     #[arg(long, value_name = "ID")]

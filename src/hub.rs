@@ -38,7 +38,7 @@ mod sessions;
 mod trace;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Who this node is.
 #[derive(Clone, Debug)]

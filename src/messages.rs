@@ -20,7 +20,7 @@ pub use event::{ChatEvent, Chatter, Delivery, EventClass, EventKind, Line, Sourc
 pub use lane::{ByteBudget, Lane, Offer, Permit};
 pub use module::{CallEnd, CallReport, CommandCall, CustomCommand, EventCall, ModuleMsg};
 pub use module_info::{CommandInfo, ModuleInfo};
-pub use operator::Operator;
+pub use operator::{Operator, PartReport};
 pub use reply::{ModerationAction, Reply, ReplyTarget};
 pub use sink::{Completion, OutboundReply, ReplySink};
 pub use spawner::{ModuleRequest, Spawner};

@@ -109,6 +109,7 @@ impl Node {
         });
         let parts = tree::parts().iter().map(|part| parts::child(*part, &wiring)).collect();
         let (root, ended) = Actor::spawn(None, Supervisor { name: "node" }, parts).await?;
+        spawner.root.store(Some(Arc::new(root.clone())));
         Self::watch(&config, &services, &spawner)?;
         let data_dir = config.node.data_dir.clone();
         Ok(Self {

@@ -37,8 +37,8 @@ pub(crate) async fn run(target: Target) -> io::Result<()> {
     let credentials = StaticLoginCredentials::new(LOGIN.to_owned(), Some(TOKEN.to_owned()));
     let config = ClientConfig {
         max_channels_per_connection: CHANNELS_PER_CONNECTION,
-        // No more connections for sending: the bot beside it has none either.
-        max_waiting_messages_per_connection: usize::MAX,
+        // It opens no more connections for sending: the bot beside it has none either.
+        time_per_message: Duration::ZERO,
         new_connection_every: Duration::from_millis(1),
         ..ClientConfig::new_simple(credentials)
     };

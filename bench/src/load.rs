@@ -114,11 +114,18 @@ impl<'a> Load<'a> {
         Ok(self.last_reply_at)
     }
 
-    /// Says one plain line in each channel.
-    pub(crate) fn touch_all(&mut self) {
+    /// Says one command in each channel, a window of them at a time, and waits for the replies.
+    pub(crate) async fn command_in_each(&mut self) -> Loaded {
+        let started = self.begin();
         for channel in 0..self.channels.len() {
-            self.say(channel, None);
+            let deadline = Instant::now() + STRAGGLERS;
+            while self.pending.len() >= WINDOW && Instant::now() < deadline {
+                self.next_replies(deadline).await;
+            }
+            self.say_command(channel, Instant::now());
+            self.loaded.n_lines += 1;
         }
+        self.finish(started).await
     }
 
     /// Closed loop: as many commands in flight as the window allows, with their plain lines between them.

@@ -29,8 +29,8 @@ pub(crate) fn markdown(plan: &Plan, series: &[Series]) -> Result<String> {
 }
 
 fn write_throughput(out: &mut String, series: &[Series]) -> std::fmt::Result {
-    out.push_str("| subject | channels | lines/s and core | lines/s | its core | load's core | at lines/s | p50 ms | p99 ms | max ms | load's lag p99 ms | lost | doubled | misrouted | out of order | shed |\n");
-    out.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+    out.push_str("| subject | channels | lines/s and core | lines/s | its core | load's core | at lines/s | p50 ms | p99 ms | max ms | load's lag p99 ms | lost | doubled | misrouted | out of order | lines shed | replies dropped |\n");
+    out.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
     for one in series {
         let of = |field: fn(&Figures) -> f64| median(one, field);
         let sum = |field: fn(&Figures) -> u64| one.runs.iter().map(field).sum::<u64>();
@@ -47,36 +47,42 @@ fn write_throughput(out: &mut String, series: &[Series]) -> std::fmt::Result {
         write!(out, "| {:.2} ", of(|run| run.load_lag_p99_ms))?;
         write!(out, "| {} of {} ", sum(|run| run.tally.lost), sum(|run| run.tally.commands))?;
         write!(out, "| {} | {} ", sum(|run| run.tally.doubled), sum(|run| run.tally.misrouted))?;
-        writeln!(out, "| {} | {} |", sum(|run| run.tally.disordered), shed(one))?;
+        write!(out, "| {} ", sum(|run| run.tally.disordered))?;
+        writeln!(
+            out,
+            "| {} | {} |",
+            total(one, |run| run.shed_lines),
+            total(one, |run| run.dropped_replies)
+        )?;
     }
     out.push_str(
         "\nLines/s and core: lines by CPU second of the measured process, in a closed loop. Latency: from the moment \
          a command was due to the moment its reply was read, in an open loop at half the lines/s of the closed one. \
-         Shed: lines that the process itself says it dropped. `(discards all)` reads and forgets: the load's own ceiling.\n\n",
+         Shed and dropped: what the process itself counts. `(discards all)` reads and forgets: the load's own ceiling.\n\n",
     );
     Ok(())
 }
 
 fn write_memory(out: &mut String, series: &[Series]) -> std::fmt::Result {
-    out.push_str("| subject | channels | KiB per idle channel | KiB per channel that spoke | RSS idle MiB | RSS after load MiB | ready ms | first reply ms | all joined ms |\n");
-    out.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+    out.push_str("| subject | channels | KiB per idle channel | KiB per channel that answered | RSS idle MiB | RSS after load MiB | first commands/s | ready ms | first reply ms | all joined ms |\n");
+    out.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
     for one in series.iter().filter(|one| one.kind != Kind::DrainClient) {
         let of = |field: fn(&Figures) -> f64| median(one, field);
         write!(out, "| {} | {} ", one.kind.name(), one.n_channels)?;
         write!(out, "| {} ", per_channel(series, one, |run| run.rss_idle_kib))?;
-        write!(out, "| {} ", per_channel(series, one, |run| run.rss_touched_kib))?;
+        write!(out, "| {} ", per_channel(series, one, |run| run.rss_answered_kib))?;
         write!(
             out,
             "| {:.1} | {:.1} ",
             of(|run| run.rss_idle_kib / 1024.0),
             of(|run| run.rss_loaded_kib / 1024.0)
         )?;
-        write!(out, "| {:.0} ", of(|run| run.ready_ms))?;
+        write!(out, "| {:.0} | {:.0} ", of(|run| run.first_commands_per_second), of(|run| run.ready_ms))?;
         writeln!(out, "| {:.0} | {:.0} |", of(|run| run.first_reply_ms), of(|run| run.all_joined_ms))?;
     }
     out.push_str(
         "\nKiB per channel: the growth of RSS over the same process with the fewest channels, by the channels added. \
-         Times: from the start of the process, with all its channels to join.\n",
+         First commands: one in each channel, nothing warm. Times: from the start of the process, with all its channels to join.\n",
     );
     Ok(())
 }
@@ -88,8 +94,9 @@ fn median(series: &Series, field: fn(&Figures) -> f64) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
 }
 
-fn shed(series: &Series) -> String {
-    let known: Vec<f64> = series.runs.iter().filter_map(|run| run.shed_lines).collect();
+/// The sum of what the subject counts itself; a dash when it counts nothing of the kind.
+fn total(series: &Series, field: fn(&Figures) -> Option<f64>) -> String {
+    let known: Vec<f64> = series.runs.iter().filter_map(field).collect();
     if known.is_empty() { "–".to_owned() } else { format!("{:.0}", known.iter().sum::<f64>()) }
 }
 

@@ -10,7 +10,7 @@ use crate::load::{Load, Loaded, Tally, percentile};
 use crate::process::{self, Usage};
 use crate::subject::{Kind, Subject};
 
-const JOIN_TIMEOUT: Duration = Duration::from_mins(3);
+const JOIN_TIMEOUT: Duration = Duration::from_mins(2);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a process is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -27,8 +27,10 @@ pub(crate) struct Figures {
     pub(crate) all_joined_ms: f64,
     /// All joined, nothing said but one line.
     pub(crate) rss_idle_kib: f64,
-    /// After one line in each channel.
-    pub(crate) rss_touched_kib: f64,
+    /// After one command in each channel.
+    pub(crate) rss_answered_kib: f64,
+    /// How fast those first commands were answered.
+    pub(crate) first_commands_per_second: f64,
     pub(crate) rss_loaded_kib: f64,
     pub(crate) lines_per_cpu_second: f64,
     pub(crate) lines_per_second: f64,
@@ -43,7 +45,9 @@ pub(crate) struct Figures {
     pub(crate) load_lag_p99_ms: f64,
     /// `None`: the subject does not count them.
     pub(crate) shed_lines: Option<f64>,
-    /// Of both loads.
+    /// `None`: the subject counted none.
+    pub(crate) dropped_replies: Option<f64>,
+    /// Of all loads but the warm-up.
     pub(crate) tally: Tally,
 }
 
@@ -104,8 +108,9 @@ async fn measure(plan: &Plan, subject: &Subject, fake: &FakeTwitch, load: &mut L
     }
     figures.all_joined_ms = millis(subject.started_at.elapsed());
     figures.rss_idle_kib = settled(subject).await?.rss_kib as f64;
-    load.touch_all();
-    figures.rss_touched_kib = settled(subject).await?.rss_kib as f64;
+    let first = load.command_in_each().await;
+    figures.first_commands_per_second = first.n_lines as f64 / first.wall.as_secs_f64();
+    figures.rss_answered_kib = settled(subject).await?.rss_kib as f64;
 
     load.saturate(WARM_UP).await;
     let before = (process::usage(subject.process_id)?, process::usage(std::process::id())?);
@@ -126,7 +131,8 @@ async fn measure(plan: &Plan, subject: &Subject, fake: &FakeTwitch, load: &mut L
     figures.load_lag_p99_ms = millis(percentile(&paced.lags, 990));
     figures.rss_loaded_kib = process::usage(subject.process_id)?.rss_kib as f64;
     figures.shed_lines = subject.metric("waddlebot_messages_dropped_total").await;
-    figures.tally = saturated.tally.plus(paced.tally);
+    figures.dropped_replies = subject.metric("waddlebot_replies_dropped_total").await;
+    figures.tally = first.tally.plus(saturated.tally).plus(paced.tally);
     Ok(figures)
 }
 

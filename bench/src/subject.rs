@@ -182,6 +182,7 @@ joins_per_10s = {LIFTED}
 messages_per_30s = {LIFTED}
 messages_per_30s_moderator = {LIFTED}
 channel_interval_ms = 0
+send_queue = 1024
 connections_per_second = 1000.0
 auth_per_10s = {LIFTED}
 [[commands]]

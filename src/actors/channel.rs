@@ -61,7 +61,7 @@ impl Actor for ChannelActor {
             ChannelMsg::Finished(report) => state.call_ended(report),
             ChannelMsg::ModuleUp { module, generation, actor } => state.module_up(module, generation, actor),
             ChannelMsg::ModuleDown { module, generation, reason } => {
-                state.module_down(module, generation, &reason)
+                state.module_down(module, generation, &reason);
             }
             ChannelMsg::ModuleRetry { module } => state.module_retry(module),
             ChannelMsg::Loaded(loaded) => state.loaded(loaded),

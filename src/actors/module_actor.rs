@@ -164,7 +164,9 @@ impl ModuleActor {
         let Running { module, polls } = running;
         match self.fenced(polls, module.on_lines(&ctx, lines)).await {
             Attempt::Returned(Ok(replies)) => {
-                replies.into_iter().for_each(|reply| self.reply(&origin, reply));
+                for reply in replies {
+                    self.reply(&origin, reply);
+                }
                 Ok(())
             }
             Attempt::Returned(Err(error)) => {
@@ -201,7 +203,9 @@ impl ModuleActor {
         let (status, end, fate) = match attempt {
             Attempt::Returned(Ok(replies)) => {
                 let answered = !replies.is_empty();
-                replies.into_iter().for_each(|reply| self.reply(origin, reply));
+                for reply in replies {
+                    self.reply(origin, reply);
+                }
                 ("success", CallEnd::Succeeded { answered, slow }, Ok(()))
             }
             Attempt::Returned(Err(ModuleError::User(text))) => {

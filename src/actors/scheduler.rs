@@ -64,7 +64,9 @@ impl Actor for Scheduler {
                 state.asked.retain(|id, at| {
                     at.elapsed() < ASK_AGAIN_AFTER && due.iter().any(|timer| timer.id == *id)
                 });
-                due.iter().for_each(|timer| self.fire_if_wanted(state, timer));
+                for timer in &due {
+                    self.fire_if_wanted(state, timer);
+                }
             }
             Err(error) => tracing::warn!(%error, "cannot read what is due, trying again"),
         }

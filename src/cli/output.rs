@@ -23,9 +23,11 @@ impl Failure {
         match self {
             Self::Printed => {}
             Self::Said(text) if json => {
-                print_json(&json!({ "success": false, "error": { "message": text } }))
+                print_json(&json!({ "success": false, "error": { "message": text } }));
             }
-            Self::Said(text) => eprintln!("{}", visible(text)),
+            Self::Said(text) => {
+                eprintln!("{}", visible(text));
+            }
         }
     }
 }

@@ -44,6 +44,7 @@ pub(super) struct Answer<T>(pub StatusCode, pub T);
 pub(super) type Answered<T> = Result<Answer<T>, ApiError>;
 
 /// A good answer with status 200.
+#[expect(clippy::unnecessary_wraps, reason = "it is what endpoints return")]
 pub(super) fn ok<T>(data: T) -> Answered<T> {
     Ok(Answer(StatusCode::OK, data))
 }

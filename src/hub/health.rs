@@ -25,9 +25,10 @@ pub(in crate::hub) struct Health {
     (status = 503, description = "A dependency does not answer; the body says which.", body = Envelope<Health>)))]
 pub(in crate::hub) async fn show(State(hub): State<Hub>) -> Answered<Health> {
     let dependencies = readiness(&hub).await;
-    let (code, status) = match dependencies.ready {
-        true => (StatusCode::OK, "healthy"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
+    let (code, status) = if dependencies.ready {
+        (StatusCode::OK, "healthy")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "degraded")
     };
     Ok(Answer(code, Health { status, process: Liveness::HERE, dependencies }))
 }

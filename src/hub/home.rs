@@ -1,7 +1,5 @@
 //! `GET /`: one plain page: state, channels, the next step. No script, no picture, nothing from elsewhere.
 
-use std::fmt::Write as _;
-
 use axum::extract::State;
 use axum::response::Html;
 
@@ -41,13 +39,10 @@ pub(in crate::hub) async fn show(State(hub): State<Hub>) -> Html<String> {
 }
 
 fn list(page: &mut String, title: &str, items: impl Iterator<Item = String>) {
-    let items: String = items.fold(String::new(), |mut items, item| {
-        // Writing into a string does not fail.
-        drop(writeln!(items, "<li>{}</li>", escaped(&item)));
-        items
-    });
+    let items: Vec<String> = items.map(|item| format!("<li>{}</li>\n", escaped(&item))).collect();
     if !items.is_empty() {
-        drop(write!(page, "<h2>{}</h2>\n<ul>\n{items}</ul>\n", escaped(title)));
+        let section = format!("<h2>{}</h2>\n<ul>\n{}</ul>\n", escaped(title), items.concat());
+        page.push_str(&section);
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::handler::Handler;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::sessions::Sessions;
 use super::{HubDeps, access, answer, api, health, healthz, home, metrics, openapi, readyz, trace};
@@ -42,15 +43,16 @@ pub(super) struct Endpoint {
     pub method: Method,
     pub path: &'static str,
     pub access: Access,
-    route: MethodRouter<Hub>,
+    /// Puts the handler behind a method.
+    route: Box<dyn FnOnce(MethodFilter) -> MethodRouter<Hub>>,
 }
 
-fn open(method: Method, path: &'static str, route: MethodRouter<Hub>) -> Endpoint {
-    Endpoint { method, path, access: Access::Open, route }
+fn open<T: 'static>(method: Method, path: &'static str, handler: impl Handler<T, Hub>) -> Endpoint {
+    Endpoint { method, path, access: Access::Open, route: Box::new(|filter| on(filter, handler)) }
 }
 
-fn keyed(method: Method, path: &'static str, route: MethodRouter<Hub>) -> Endpoint {
-    Endpoint { method, path, access: Access::Key, route }
+fn keyed<T: 'static>(method: Method, path: &'static str, handler: impl Handler<T, Hub>) -> Endpoint {
+    Endpoint { method, path, access: Access::Key, route: Box::new(|filter| on(filter, handler)) }
 }
 
 /// Every endpoint of this build.
@@ -59,41 +61,41 @@ pub(super) fn table() -> Vec<Endpoint> {
     use Method as M;
     vec![
         // Browsers
-        open(M::GET, "/", get(home::show)),
+        open(M::GET, "/", home::show),
         // Probes and Prometheus
-        open(M::GET, "/healthz", get(healthz::show)),
-        open(M::GET, "/readyz", get(readyz::show)),
-        open(M::GET, "/health", get(health::show)),
-        open(M::GET, "/metrics", get(metrics::show)),
+        open(M::GET, "/healthz", healthz::show),
+        open(M::GET, "/readyz", readyz::show),
+        open(M::GET, "/health", health::show),
+        open(M::GET, "/metrics", metrics::show),
         // Everybody who writes a client
-        open(M::GET, "/api/v1/openapi.json", get(openapi::show)),
+        open(M::GET, "/api/v1/openapi.json", openapi::show),
         // Platform adapters and outside modules
-        keyed(M::POST, "/api/v1/router/events", post(api::router::events::create)),
-        keyed(M::POST, "/api/v1/router/events/batch", post(api::router::events::batch::create)),
-        keyed(M::GET, "/api/v1/router/commands", get(api::router::commands::list)),
-        keyed(M::POST, "/api/v1/router/responses", post(api::router::responses::create)),
+        keyed(M::POST, "/api/v1/router/events", api::router::events::create),
+        keyed(M::POST, "/api/v1/router/events/batch", api::router::events::batch::create),
+        keyed(M::GET, "/api/v1/router/commands", api::router::commands::list),
+        keyed(M::POST, "/api/v1/router/responses", api::router::responses::create),
         // Operators, the command line and the hub's pages
-        keyed(M::GET, "/api/v1/status", get(api::status::show)),
-        keyed(M::GET, "/api/v1/channels", get(api::channels::list)),
-        keyed(M::POST, "/api/v1/channels", post(api::channels::create)),
-        keyed(M::POST, "/api/v1/channels/import", post(api::channels::import::create)),
-        keyed(M::GET, "/api/v1/channels/{key}", get(api::channels::channel::show)),
-        keyed(M::DELETE, "/api/v1/channels/{key}", delete(api::channels::channel::remove)),
-        keyed(M::POST, "/api/v1/channels/{key}/restart", post(api::channels::restart::create)),
-        keyed(M::POST, "/api/v1/channels/{key}/modules/{name}/restart", post(api::channels::modules::restart)),
-        keyed(M::POST, "/api/v1/channels/{key}/modules/{name}/enable", post(api::channels::modules::enable)),
-        keyed(M::POST, "/api/v1/channels/{key}/modules/{name}/disable", post(api::channels::modules::disable)),
-        keyed(M::GET, "/api/v1/modules", get(api::modules::list)),
-        keyed(M::GET, "/api/v1/audit", get(api::audit::list)),
+        keyed(M::GET, "/api/v1/status", api::status::show),
+        keyed(M::GET, "/api/v1/channels", api::channels::list),
+        keyed(M::POST, "/api/v1/channels", api::channels::create),
+        keyed(M::POST, "/api/v1/channels/import", api::channels::import::create),
+        keyed(M::GET, "/api/v1/channels/{key}", api::channels::channel::show),
+        keyed(M::DELETE, "/api/v1/channels/{key}", api::channels::channel::remove),
+        keyed(M::POST, "/api/v1/channels/{key}/restart", api::channels::restart::create),
+        keyed(M::POST, "/api/v1/channels/{key}/modules/{name}/restart", api::channels::modules::restart),
+        keyed(M::POST, "/api/v1/channels/{key}/modules/{name}/enable", api::channels::modules::enable),
+        keyed(M::POST, "/api/v1/channels/{key}/modules/{name}/disable", api::channels::modules::disable),
+        keyed(M::GET, "/api/v1/modules", api::modules::list),
+        keyed(M::GET, "/api/v1/audit", api::audit::list),
         // Who manages a channel's commands
-        keyed(M::GET, "/api/v1/commands", get(api::commands::list)),
-        keyed(M::POST, "/api/v1/commands", post(api::commands::create)),
-        keyed(M::PUT, "/api/v1/commands/{id}", put(api::commands::command::update)),
-        keyed(M::DELETE, "/api/v1/commands/{id}", delete(api::commands::command::remove)),
-        keyed(M::GET, "/api/v1/aliases", get(api::aliases::list)),
-        keyed(M::POST, "/api/v1/aliases", post(api::aliases::create)),
-        keyed(M::DELETE, "/api/v1/aliases/{id}", delete(api::aliases::alias::remove)),
-        keyed(M::POST, "/api/v1/aliases/execute", post(api::aliases::execute::create)),
+        keyed(M::GET, "/api/v1/commands", api::commands::list),
+        keyed(M::POST, "/api/v1/commands", api::commands::create),
+        keyed(M::PUT, "/api/v1/commands/{id}", api::commands::command::update),
+        keyed(M::DELETE, "/api/v1/commands/{id}", api::commands::command::remove),
+        keyed(M::GET, "/api/v1/aliases", api::aliases::list),
+        keyed(M::POST, "/api/v1/aliases", api::aliases::create),
+        keyed(M::DELETE, "/api/v1/aliases/{id}", api::aliases::alias::remove),
+        keyed(M::POST, "/api/v1/aliases/execute", api::aliases::execute::create),
     ]
 }
 
@@ -107,9 +109,11 @@ pub(super) fn build(deps: HubDeps) -> Router {
     };
     let mut router = Router::new();
     for row in rows {
+        let filter = MethodFilter::try_from(row.method).expect("the table names methods that HTTP has");
+        let route = (row.route)(filter);
         let route = match row.access {
-            Access::Open => row.route,
-            Access::Key => row.route.layer(from_fn_with_state(hub.clone(), access::require_key)),
+            Access::Open => route,
+            Access::Key => route.layer(from_fn_with_state(hub.clone(), access::require_key)),
         };
         router = router.route(row.path, route);
     }

@@ -9,7 +9,7 @@ use domain::{ChannelId, CorrelationId};
 use super::collector::Collector;
 
 /// How long a late answer is taken.
-const SESSION_TIME: Duration = Duration::from_secs(60);
+const SESSION_TIME: Duration = Duration::from_mins(1);
 
 /// Most sessions kept; the oldest go first.
 const SESSIONS_MAX: usize = 10_000;
@@ -85,7 +85,7 @@ mod tests {
         sessions.open(second, session(), now);
         assert!(sessions.take(first, now).is_some());
         assert!(sessions.take(first, now).is_none(), "once");
-        assert!(sessions.take(second, now + Duration::from_secs(60)).is_none(), "too late");
+        assert!(sessions.take(second, now + Duration::from_mins(1)).is_none(), "too late");
     }
 
     #[test]

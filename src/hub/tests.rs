@@ -1,1 +1,8 @@
+//! The hub as its callers see it: a real listener, a real SQLite file, and channels that answer through their sink.
 
+mod api;
+mod envelope;
+pub(crate) mod node;
+mod openapi;
+mod router;
+mod wire;

@@ -193,7 +193,35 @@ fn is_traceparent(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
     use super::*;
+
+    async fn status_of(router: Router) -> StatusCode {
+        let request = Request::builder().uri("/").body(Body::empty()).unwrap();
+        router.layer(from_fn(fenced)).oneshot(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_request_and_nothing_else() {
+        let handler = async || -> () { panic!("on purpose") };
+        assert_eq!(
+            status_of(Router::new().route("/", get(handler))).await,
+            StatusCode::INTERNAL_SERVER_ERROR
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_never_ends_is_given_up() {
+        let started = tokio::time::Instant::now();
+        let router = Router::new().route("/", get(std::future::pending::<()>));
+        assert_eq!(status_of(router).await, StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(started.elapsed(), REQUEST_TIMEOUT);
+    }
 
     #[test]
     fn a_traceparent_is_taken_only_when_well_formed() {

@@ -4,11 +4,24 @@ use std::fmt;
 
 use domain::ChannelId;
 use futures_util::future::BoxFuture;
+use serde::Serialize;
+
+/// A part of the node as its supervisor sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PartReport {
+    pub child: String,
+    /// running, waiting or parked.
+    pub state: &'static str,
+    pub crashes: u64,
+}
 
 /// Deeds of an operator that reach beyond one channel's actor. Callers put a time limit on them.
 pub trait Operator: fmt::Debug + Send + Sync + 'static {
     /// Ends a channel's actor, if any, forgets that it was parked, and starts it anew. The error is a sentence.
     fn restart_channel(&self, channel_id: ChannelId) -> BoxFuture<'static, Result<(), String>>;
+
+    /// The node's parts and how they are, in the order of their names; empty when the root does not answer.
+    fn parts(&self) -> BoxFuture<'static, Vec<PartReport>>;
 
     /// Begins a soft stop of the node: no new events, what is under way is finished.
     fn drain(&self);

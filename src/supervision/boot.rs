@@ -21,7 +21,7 @@ use crate::messages::{ByteBudget, Clock, CommandInfo, ModuleInfo};
 /// Bytes that all data lanes of the node may hold together.
 const DATA_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Channels read or added in one go.
-const PAGE: usize = 500;
+const PAGE: u32 = 500;
 /// Limits of any HTTP call that names no others.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 const HTTP_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -115,12 +115,12 @@ pub async fn load_channels(config: &Config, services: &Services, console: bool) 
     if console {
         keys.push(ChannelKey::new(Platform::Console, CONSOLE_LOGIN)?);
     }
-    for page in keys.chunks(PAGE) {
+    for page in keys.chunks(PAGE as usize) {
         storage::channels::ensure_many(&services.db, page, services.clock.now()).await?;
     }
     let mut after: Option<ChannelId> = None;
     loop {
-        let page = storage::channels::active_all(&services.db, after, PAGE as u32).await?;
+        let page = storage::channels::active_all(&services.db, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id);
         services.directory.add(page.into_iter().map(slot_spec).collect());

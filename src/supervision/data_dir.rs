@@ -89,7 +89,7 @@ fn service_key(path: &Path) -> anyhow::Result<SecretString> {
     let shown = path.display();
     if !path.exists() {
         let bytes: [u8; SERVICE_KEY_BYTES] = rand::make_rng::<rand::rngs::StdRng>().random();
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = hex(&bytes);
         let mut file = OpenOptions::new()
             .create_new(true)
             .write(true)
@@ -114,6 +114,13 @@ fn service_key(path: &Path) -> anyhow::Result<SecretString> {
         );
     }
     Ok(key)
+}
+
+/// Two digits a byte.
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use domain::ChannelId;
 use futures_util::future::BoxFuture;
+use ractor::rpc::CallResult;
 use tokio_util::sync::CancellationToken;
 
 use super::spawner::NodeSpawner;
 use super::supervisor::{ChildId, SupervisorMsg};
 use crate::cluster::Directory;
-use crate::messages::{ChannelMsg, Operator};
+use crate::messages::{ChannelMsg, Operator, PartReport};
 
 /// An answer that takes longer is given up.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -42,6 +43,17 @@ impl Operator for NodeOperator {
             }
             let unpark = |reply| SupervisorMsg::Unpark(ChildId::Channel(channel_id), reply);
             channels.call(unpark, Some(ASK_TIMEOUT)).await.map(drop).map_err(|error| error.to_string())
+        })
+    }
+
+    fn parts(&self) -> BoxFuture<'static, Vec<PartReport>> {
+        let root = self.spawner.root.load_full();
+        Box::pin(async move {
+            let Some(root) = root else { return Vec::new() };
+            match root.call(SupervisorMsg::List, Some(ASK_TIMEOUT)).await {
+                Ok(CallResult::Success(parts)) => parts,
+                _ => Vec::new(),
+            }
         })
     }
 

@@ -25,6 +25,7 @@ pub struct NodeSpawner {
     pub channels: ArcSwapOption<ActorRef<SupervisorMsg>>,
     pub modules: ArcSwapOption<ActorRef<SupervisorMsg>>,
     pub platforms: ArcSwapOption<ActorRef<SupervisorMsg>>,
+    pub root: ArcSwapOption<ActorRef<SupervisorMsg>>,
     /// Work that a soft stop waits for.
     pub tasks: TaskTracker,
 }

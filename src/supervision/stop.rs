@@ -41,7 +41,7 @@ async fn drain(name: &'static str, supervisor: Option<&ActorRef<SupervisorMsg>>,
     match supervisor.call(ask, Some(grace)).await {
         Ok(ractor::rpc::CallResult::Success(0)) => tracing::debug!(part = name, "drained"),
         Ok(ractor::rpc::CallResult::Success(killed)) => {
-            tracing::warn!(part = name, killed, "drained, some were killed")
+            tracing::warn!(part = name, killed, "drained, some were killed");
         }
         other => tracing::warn!(part = name, ?other, "did not drain in time"),
     }

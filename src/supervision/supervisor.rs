@@ -17,7 +17,8 @@ use ractor::{
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use serde::Serialize;
+
+use crate::messages::PartReport;
 
 /// Who a child is, to its supervisor and to people.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -89,16 +90,7 @@ pub enum SupervisorMsg {
         reply: RpcReplyPort<usize>,
     },
     DrainOver,
-    List(RpcReplyPort<Vec<ChildReport>>),
-}
-
-/// A child as the operator sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ChildReport {
-    pub child: String,
-    /// running, waiting or parked.
-    pub state: &'static str,
-    pub crashes: u64,
+    List(RpcReplyPort<Vec<PartReport>>),
 }
 
 #[derive(Debug)]
@@ -200,7 +192,7 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorTerminated(actor, _, _) => {
-                self.ended(&myself, state, actor.get_id(), None).await?
+                self.ended(&myself, state, actor.get_id(), None).await?;
             }
             SupervisionEvent::ActorFailed(actor, error) => {
                 self.ended(&myself, state, actor.get_id(), Some(&error.to_string())).await?;
@@ -356,11 +348,11 @@ fn stop_when_drained(myself: &ActorRef<SupervisorMsg>, state: &mut State) {
     }
 }
 
-fn list(state: &State) -> Vec<ChildReport> {
+fn list(state: &State) -> Vec<PartReport> {
     let mut list: Vec<_> = state
         .children
         .values()
-        .map(|entry| ChildReport {
+        .map(|entry| PartReport {
             child: entry.child.id().to_string(),
             state: match entry.status {
                 Status::Running(_) => "running",

@@ -14,7 +14,7 @@ use crate::telemetry::metric_names::SERVICE;
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
-const PRUNE_EVERY: Duration = Duration::from_secs(600);
+const PRUNE_EVERY: Duration = Duration::from_mins(10);
 /// Op ids are kept longer than any source redelivers.
 const OPS_KEPT: TimeDelta = TimeDelta::hours(48);
 /// Rows removed by one prune, so that it never holds the writer for long.

@@ -1,4 +1,5 @@
 //! The one integration-test binary: real processes, real servers, real sockets.
+#![cfg(test)]
 
 mod console;
 mod fake_twitch;

@@ -185,13 +185,6 @@ impl Node {
         self.child.id().expect("the node runs")
     }
 
-    /// Resident memory in KiB.
-    pub fn rss_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the node runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("a VmRSS line");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
-    }
-
     fn service_key(&self) -> String {
         std::fs::read_to_string(self.launch.data_dir().join("service.key")).expect("a service key")
     }

@@ -154,7 +154,7 @@ async fn cuts_reconnects_and_malformed_lines_lose_only_what_the_cut_took() {
         let text = format!("!echo {channel} {n}");
         let line = fake.say_line(&Line::new(channel, viewer(), &text));
         said.push((format!("{channel} {n}"), line.at, line.connections));
-        match n % 400 {
+        match n % 1600 {
             100 => drop(fake.raw_to_all(b"@badges=;:: \xff\xfe PRIVMSG\r\n")),
             200 => drop(fake.raw_to_all(b"PRIVMSG\r\n:x!x@x PRIVMSG #\r\n\r\n@=;;= :\r\n")),
             300 => drop(fake.raw_to_all(&[vec![b'a'; 1 << 20], b"\r\n".to_vec()].concat())),

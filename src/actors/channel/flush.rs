@@ -7,7 +7,7 @@ use storage::cooldowns::Cooldown;
 use super::state::State;
 
 /// Cooldowns with less than this left are not worth a write.
-const COOLDOWN_KEPT_FROM: Duration = Duration::from_secs(60);
+const COOLDOWN_KEPT_FROM: Duration = Duration::from_mins(1);
 /// Rows of one write.
 const COOLDOWNS_MAX: usize = 1_000;
 /// The write is given up after this; a channel that ends must not hang on its storage.
@@ -42,7 +42,7 @@ impl State {
         match tokio::time::timeout(FLUSH_TIMEOUT, write).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(channel.key = %self.slot.key(), %error, "cooldowns were not stored")
+                tracing::warn!(channel.key = %self.slot.key(), %error, "cooldowns were not stored");
             }
             Err(_) => tracing::warn!(channel.key = %self.slot.key(), "cooldowns were not stored within 2 s"),
         }

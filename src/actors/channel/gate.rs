@@ -58,15 +58,17 @@ struct Found {
 pub struct Gate {
     pub cooldowns: Cooldowns,
     rates: HashMap<(String, String), SlidingWindow>,
+    registry: Registry,
     rate_limit: u32,
     rate_window: Duration,
 }
 
 impl Gate {
-    pub fn new(limits: &LimitsConfig) -> Self {
+    pub fn new(limits: &LimitsConfig, registry: Registry) -> Self {
         Self {
             cooldowns: Cooldowns::default(),
             rates: HashMap::new(),
+            registry,
             rate_limit: u32::try_from(limits.command_rate).unwrap_or(u32::MAX),
             rate_window: limits.command_rate_window,
         }
@@ -79,15 +81,14 @@ impl Gate {
     pub fn judge(
         &mut self,
         table: &CommandTable,
-        registry: &Registry,
         user: &Chatter,
         line: CommandLine<'_>,
         now: Instant,
     ) -> Result<Passed, (String, Refusal)> {
-        let (name, args, alias) = resolve_alias(table, registry, user, line)?;
+        let (name, args, alias) = resolve_alias(table, &self.registry, user, line)?;
         let refuse = |refusal| (name.clone(), refusal);
-        let found =
-            find(table, registry, &name).ok_or_else(|| refuse(Refusal::Unknown { command: name.clone() }))?;
+        let found = find(table, &self.registry, &name)
+            .ok_or_else(|| refuse(Refusal::Unknown { command: name.clone() }))?;
         if !table.modules.get(found.module).copied().unwrap_or(true) {
             return Err(refuse(Refusal::ModuleDisabled { module: found.module.to_owned() }));
         }

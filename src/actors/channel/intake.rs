@@ -66,7 +66,7 @@ impl State {
 
     fn wait_for_table(&mut self, delivery: Delivery) {
         if self.waiting.len() >= WAITING_MAX {
-            self.refuse(delivery, None, Refusal::NotLoaded);
+            self.refuse(&delivery, None, Refusal::NotLoaded);
             return;
         }
         self.waiting.push_back(delivery);
@@ -75,10 +75,9 @@ impl State {
 
     fn command(&mut self, delivery: Delivery, table: &Arc<CommandTable>) {
         let Some(line) = CommandLine::parse(&delivery.event.text) else { return };
-        let registry = self.services.registry.clone();
-        match self.gate.judge(table, &registry, &delivery.event.user, line, Instant::now()) {
+        match self.gate.judge(table, &delivery.event.user, line, Instant::now()) {
             Ok(passed) => self.admit(delivery, passed, table),
-            Err((name, refusal)) => self.refuse(delivery, Some(name), refusal),
+            Err((name, refusal)) => self.refuse(&delivery, Some(name), refusal),
         }
     }
 
@@ -143,7 +142,7 @@ impl State {
     }
 
     /// Ends a command that does not run: counted, told to its sink, and said in chat when that helps.
-    pub fn refuse(&mut self, delivery: Delivery, command: Option<String>, refusal: Refusal) {
+    pub fn refuse(&mut self, delivery: &Delivery, command: Option<String>, refusal: Refusal) {
         let reply = |text: String| OutboundReply {
             channel_id: self.slot.id,
             reply: Reply::text(text),

@@ -85,7 +85,7 @@ impl State {
             if matches!(self.table, Table::Ready(_)) {
                 self.resume(delivery);
             } else {
-                self.refuse(delivery, None, Refusal::NotLoaded);
+                self.refuse(&delivery, None, Refusal::NotLoaded);
             }
         }
         if matches!(self.table, Table::Ready(_)) {

@@ -60,7 +60,7 @@ impl State {
         let seat = self.seat(&spec);
         seat.used_at = Instant::now();
         if seat.is_full() {
-            self.end_refused(module, work.endings(), Refusal::Busy { module: module.to_owned() });
+            self.end_refused(module, &work.endings(), Refusal::Busy { module: module.to_owned() });
             return;
         }
         seat.waiting.push_back(work);
@@ -85,7 +85,7 @@ impl State {
                     let wall =
                         retry_at.map(|at| self.services.clock.now() + at.saturating_duration_since(now));
                     let refusal = Refusal::Unavailable { module: module.to_owned(), retry_at: wall };
-                    self.end_refused(module, work.endings(), refusal);
+                    self.end_refused(module, &work.endings(), refusal);
                 }
                 Admission::Call | Admission::Probe => self.hand_over(module, work, now),
             }
@@ -254,7 +254,7 @@ impl State {
     }
 
     /// A refusal of a call that had passed the gate: what it took comes back.
-    fn end_refused(&mut self, module: &'static str, end: CallEndings, refusal: Refusal) {
+    fn end_refused(&mut self, module: &'static str, end: &CallEndings, refusal: Refusal) {
         let command = end.command.clone().unwrap_or_default();
         let what = format!("{module}/{}", refusal.status());
         let window = std::time::Duration::from_secs(30);
@@ -262,9 +262,9 @@ impl State {
             && let Some(text) = refusal.said_in_chat(&command)
             && self.said.should_say(&end.user, &what, Instant::now(), window)
         {
-            self.say(&end, text);
+            self.say(end, text);
         }
-        self.close_failed(module, &end, Outcome::Refused { refusal });
+        self.close_failed(module, end, Outcome::Refused { refusal });
     }
 
     /// A call that nobody answered: the user is told.
@@ -336,7 +336,7 @@ impl State {
                     }
                 }
                 _ => {
-                    metrics::counter!("waddlebot_observer_lines_dropped_total").increment(lines.len() as u64)
+                    metrics::counter!("waddlebot_observer_lines_dropped_total").increment(lines.len() as u64);
                 }
             }
         }

@@ -62,7 +62,7 @@ impl State {
     pub fn new(services: Arc<Services>, slot: Arc<ChannelSlot>, myself: ActorRef<ChannelMsg>) -> Self {
         let seed = u64::try_from(slot.id.0.0 & u128::from(u64::MAX)).unwrap_or_default();
         Self {
-            gate: Gate::new(&services.limits),
+            gate: Gate::new(&services.limits, services.registry.clone()),
             services,
             slot,
             myself,

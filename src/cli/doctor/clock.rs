@@ -54,24 +54,24 @@ mod tests {
     use super::*;
     use crate::cli::doctor::Verdict;
 
-    fn off_by(secs: i64) -> Option<TheirTime> {
+    fn off_by(secs: i64) -> TheirTime {
         let theirs = DateTime::UNIX_EPOCH;
-        Some(TheirTime { theirs, ours: theirs + TimeDelta::seconds(secs) })
+        TheirTime { theirs, ours: theirs + TimeDelta::seconds(secs) }
     }
 
     #[test]
     fn an_hour_off_is_a_failure_that_says_what_to_do() {
-        let finding = judge(off_by(-3_600), off_by(0));
+        let finding = judge(Some(off_by(-3_600)), Some(off_by(0)));
         assert_eq!(finding.verdict, Verdict::Fail);
         assert!(finding.message.starts_with("3600 s behind the login server's clock"), "{}", finding.message);
         assert!(finding.message.contains("timedatectl"));
-        assert_eq!(judge(None, off_by(3_600)).verdict, Verdict::Fail);
+        assert_eq!(judge(None, Some(off_by(3_600))).verdict, Verdict::Fail);
     }
 
     #[test]
     fn a_right_clock_is_ok_and_an_unknown_one_is_not_called_right() {
-        assert_eq!(judge(off_by(1), off_by(0)).verdict, Verdict::Ok);
-        assert_eq!(judge(off_by(5), None).verdict, Verdict::Warn);
+        assert_eq!(judge(Some(off_by(1)), Some(off_by(0))).verdict, Verdict::Ok);
+        assert_eq!(judge(Some(off_by(5)), None).verdict, Verdict::Warn);
         assert_eq!(judge(None, None).verdict, Verdict::Warn);
     }
 }

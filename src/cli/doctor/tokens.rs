@@ -62,14 +62,11 @@ pub(super) async fn look(config: &Config, http: &reqwest::Client) -> Finding {
     let request = http
         .get(format!("{}/validate", twitch.auth_url))
         .header("Authorization", format!("OAuth {}", token.expose_secret()));
-    let response = match request.send().await {
-        Ok(response) => response,
-        Err(_) => {
-            return Finding::warn(
-                NAME,
-                "could not be checked, since the login server does not answer; see below",
-            );
-        }
+    let Ok(response) = request.send().await else {
+        return Finding::warn(
+            NAME,
+            "could not be checked, since the login server does not answer; see below",
+        );
     };
     match response.status() {
         StatusCode::OK => match response.json::<Validated>().await {

@@ -46,7 +46,7 @@ pub(in crate::hub) struct ModuleLine {
     running: usize,
     /// Channels in which it is switched off.
     disabled: usize,
-    /// The worst breaker of all its instances: CLOSED, HALF_OPEN, OPEN or DISABLED.
+    /// The worst breaker of all its instances: CLOSED, `HALF_OPEN`, OPEN or DISABLED.
     breaker: &'static str,
     /// Breaker state → number of instances.
     breakers: BTreeMap<&'static str, usize>,
@@ -60,7 +60,7 @@ pub(in crate::hub) struct ModuleLine {
 
 /// The modules.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::hub) struct Modules {
+pub(in crate::hub) struct ModuleList {
     modules: Vec<ModuleLine>,
     /// True when some channels did not answer in time, or there are too many to ask.
     partial: bool,
@@ -71,13 +71,13 @@ pub(in crate::hub) struct Modules {
 /// Lists the modules.
 #[utoipa::path(get, path = "/api/v1/modules", tag = "operators", params(ModulesQuery),
     security(("service_key" = [])), responses(
-    (status = 200, description = "The modules.", body = Envelope<Modules>),
+    (status = 200, description = "The modules.", body = Envelope<ModuleList>),
     (status = 401, description = "No or a wrong service key.", body = ErrorEnvelope),
     (status = 404, description = "The bot is not in that channel.", body = ErrorEnvelope)))]
 pub(in crate::hub) async fn list(
     State(hub): State<Hub>,
     Queried(query): Queried<ModulesQuery>,
-) -> Answered<Modules> {
+) -> Answered<ModuleList> {
     let slots: Vec<Arc<ChannelSlot>> = match query.channel {
         Some(key) => vec![slot_of(&hub, &key)?],
         None => hub.deps.directory.all(),
@@ -106,7 +106,7 @@ pub(in crate::hub) async fn list(
         commands: info.commands.clone(),
         ..lines.remove(info.name).unwrap_or_default().settled()
     });
-    ok(Modules { modules: modules.collect(), partial: missing > 0, missing })
+    ok(ModuleList { modules: modules.collect(), partial: missing > 0, missing })
 }
 
 impl ModuleLine {

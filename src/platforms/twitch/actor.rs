@@ -27,7 +27,7 @@ use super::sender::ChannelSender;
 use super::settings::Settings;
 use super::socket::{self, Trust};
 use crate::cluster::ChannelSlot;
-use crate::messages::PlatformReport;
+use crate::messages::{PlatformReport, ReplySink};
 use crate::platforms::PlatformDeps;
 
 mod work;
@@ -232,6 +232,7 @@ impl State {
             wanted.push((slot.id, slot.login.clone()));
             self.handles.entry(slot.id).or_insert_with(|| {
                 let sender = ChannelSender::new(slot.id, slot.login.clone(), Arc::clone(&self.account));
+                slot.set_outlet(Some(Arc::clone(&sender) as Arc<dyn ReplySink>));
                 self.account.add_sender(Arc::clone(&sender));
                 Handle { slot, sender }
             });

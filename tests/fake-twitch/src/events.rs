@@ -99,10 +99,12 @@ impl FakeTwitch {
         let mut state = self.world().state();
         let id = line.id.clone().unwrap_or_else(|| self.world().next_message_id(&mut state));
         let sent_ms = line.sent_ms.unwrap_or_else(now_ms).to_string();
-        let mut bytes = Vec::with_capacity(512);
-        let room_id = state.channel(&line.channel_login).room_id.clone();
+        let mut bytes = std::mem::take(&mut state.scratch);
+        bytes.clear();
+        let room_id = Arc::clone(&state.channel(&line.channel_login).room_id);
         lines::privmsg(&mut bytes, line, &id, &room_id, &sent_ms);
         let connections = deliver(&mut state, &line.channel_login, &bytes);
+        state.scratch = bytes;
         Said { id, connections, at: Instant::now() }
     }
 
@@ -110,7 +112,7 @@ impl FakeTwitch {
     pub fn render(&self, line: &Line) -> Vec<u8> {
         let mut state = self.world().state();
         let id = line.id.clone().unwrap_or_else(|| self.world().next_message_id(&mut state));
-        let room_id = state.channel(&line.channel_login).room_id.clone();
+        let room_id = Arc::clone(&state.channel(&line.channel_login).room_id);
         let mut bytes = Vec::with_capacity(512);
         lines::privmsg(&mut bytes, line, &id, &room_id, &line.sent_ms.unwrap_or_else(now_ms).to_string());
         bytes

@@ -178,7 +178,7 @@ async fn users(State(world): State<Arc<World>>, Query(pairs): Query<Pairs>, head
 /// Any valid login exists unless it was said to be missing; an id exists when its login was seen before.
 fn find_user(world: &World, state: &crate::world::State, key: &str, value: &str) -> Option<Value> {
     let accounts = state.accounts.iter().map(|account| (account.login.as_str(), account.user_id.as_str()));
-    let channels = state.channels.iter().map(|(login, channel)| (login.as_str(), channel.room_id.as_str()));
+    let channels = state.channels.iter().map(|(login, channel)| (login.as_str(), &*channel.room_id));
     let mut known = accounts.chain(channels);
     let (login, id) = match key {
         "id" => known.find(|(_, id)| *id == value).map(|(login, id)| (login.to_owned(), id.to_owned()))?,

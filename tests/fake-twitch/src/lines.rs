@@ -1,10 +1,15 @@
 //! The lines that Twitch sends, rendered as bytes with CR LF.
 
+use std::borrow::Cow;
+
 use crate::config::Chatter;
 use crate::events::{Line, UserNotice};
 
 /// Replaces what tag values may not hold.
-pub(crate) fn escape_tag(value: &str) -> String {
+pub(crate) fn escape_tag(value: &str) -> Cow<'_, str> {
+    if !value.contains([';', ' ', '\\', '\r', '\n']) {
+        return Cow::Borrowed(value);
+    }
     let mut escaped = String::with_capacity(value.len());
     for character in value.chars() {
         match character {
@@ -16,7 +21,7 @@ pub(crate) fn escape_tag(value: &str) -> String {
             other => escaped.push(other),
         }
     }
-    escaped
+    Cow::Owned(escaped)
 }
 
 fn put(out: &mut Vec<u8>, parts: &[&str]) {

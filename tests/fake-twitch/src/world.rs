@@ -41,7 +41,7 @@ pub struct ConnectionLog {
 /// A room, from the first time somebody joins it or speaks in it.
 #[derive(Debug)]
 pub(crate) struct Channel {
-    pub(crate) room_id: String,
+    pub(crate) room_id: Arc<str>,
     pub(crate) joined: Vec<Arc<Connection>>,
     /// The last accepted line of each account.
     pub(crate) last_sent: HashMap<String, LastSent>,
@@ -68,6 +68,8 @@ pub(crate) struct State {
     /// New connections begin in these states.
     pub(crate) silent: bool,
     pub(crate) stalled: bool,
+    /// Where lines are rendered, kept for the next one.
+    pub(crate) scratch: Vec<u8>,
     next_message: u64,
     next_connection: u64,
     next_token: u64,
@@ -98,6 +100,7 @@ impl World {
             http_mode: HttpMode::Normal,
             silent: false,
             stalled: false,
+            scratch: Vec::new(),
             next_message: 0,
             next_connection: 0,
             next_token: 0,
@@ -167,7 +170,7 @@ impl State {
         if !self.channels.contains_key(channel_login) {
             let owner = self.accounts.iter().find(|account| account.login == channel_login);
             let room_id = owner.map_or_else(|| room_id(channel_login), |account| account.user_id.clone());
-            let channel = Channel { room_id, joined: Vec::new(), last_sent: HashMap::new() };
+            let channel = Channel { room_id: room_id.into(), joined: Vec::new(), last_sent: HashMap::new() };
             self.channels.insert(channel_login.to_owned(), channel);
         }
         self.channels.get_mut(channel_login).expect("it was inserted above when it was missing")

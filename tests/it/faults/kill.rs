@@ -48,8 +48,8 @@ async fn what_addcom_acknowledged_survives_kill_nine() {
         stored.len() <= acknowledged.len() + usize::try_from(rounds).expect("small"),
         "more than was asked for"
     );
-    let last = acknowledged.last().expect("some");
-    assert!(node.say(last).await.starts_with("number"), "a stored command works");
+    let newest = acknowledged.last().expect("some");
+    assert!(node.say(newest).await.starts_with("number"), "a stored command works");
 }
 
 async fn stored_commands(node: &Node) -> BTreeSet<String> {
@@ -61,7 +61,7 @@ async fn stored_commands(node: &Node) -> BTreeSet<String> {
         assert_eq!(status, 200, "{answer}");
         let page =
             answer["data"]["commands"].as_array().or(answer["data"]["items"].as_array()).expect("a page");
-        names.extend(page.iter().filter_map(|row| row["command"].as_str().map(str::to_owned)));
+        names.extend(page.iter().filter_map(|row| row["name"].as_str().map(str::to_owned)));
         match answer["data"]["next"].as_str() {
             Some(next) => after = format!("&after={next}"),
             None => return names,

@@ -46,7 +46,7 @@ async fn pings(node: &Node, key: &str, n: usize) -> Duration {
 
 /// The breaker's way there and back: `fault` breaks, `cure` is the same module behaving.
 async fn opens_and_closes(module: &str, fault: &str, cure: &str) {
-    let node = Launch::new("[limits]\nmodule_timeout_ms = 200\n").start().await;
+    let node = Launch::new("[limits]\nmodule_timeout_ms = 200\ncommand_rate = 0\n").start().await;
     add_channels(&node, &["twitch:sick", "twitch:well"]).await;
     let before = pings(&node, "twitch:well", 100).await;
     for _ in 0..8 {

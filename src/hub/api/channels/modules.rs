@@ -85,9 +85,10 @@ async fn switch(
 ) -> Answered<Operated> {
     let (slot, module) = place_of(hub, key, name)?;
     let (id, now, enabled) = (slot.id, hub.deps.clock.now(), action == ModuleAction::Enable);
-    let (deed, endpoint) = match enabled {
-        true => ("module.enable", "channels.modules.enable"),
-        false => ("module.disable", "channels.modules.disable"),
+    let (deed, endpoint) = if enabled {
+        ("module.enable", "channels.modules.enable")
+    } else {
+        ("module.disable", "channels.modules.disable")
     };
     let audit = AuditEntry { channel_id: Some(id), ..caller.entry(deed, module) };
     caller

@@ -27,7 +27,7 @@ pub(in crate::hub) struct Batch {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(in crate::hub) enum BatchItem {
-    Handled(Handled),
+    Handled(Box<Handled>),
     Refused { success: bool, error: ErrorBody },
 }
 
@@ -69,7 +69,7 @@ async fn finish(accepted: Result<Waiting, ApiError>) -> BatchItem {
         Err(error) => Err(error),
     };
     match ended {
-        Ok(handled) => BatchItem::Handled(handled),
+        Ok(handled) => BatchItem::Handled(Box::new(handled)),
         Err(error) => BatchItem::Refused { success: false, error: error.body() },
     }
 }

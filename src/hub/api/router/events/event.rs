@@ -69,7 +69,7 @@ impl RouterEvent {
     ///
     /// # Errors
     /// 400 that names the field.
-    pub fn channel(&self) -> Result<ChannelKey, ApiError> {
+    pub(super) fn channel(&self) -> Result<ChannelKey, ApiError> {
         let platform: Platform =
             self.platform.parse().map_err(|error: domain::platform::UnknownPlatform| {
                 ApiError::invalid(format!("platform: {error}"))
@@ -82,7 +82,7 @@ impl RouterEvent {
     ///
     /// # Errors
     /// 400 that names the field.
-    pub fn into_chat(self, slot: &ChannelSlot, receipt: Receipt) -> Result<ChatEvent, ApiError> {
+    pub(super) fn into_chat(self, slot: &ChannelSlot, receipt: Receipt) -> Result<ChatEvent, ApiError> {
         if self.message_type == EventKind::TimerDue {
             return Err(ApiError::invalid("message_type: timer_due is for the bot's own timers"));
         }
