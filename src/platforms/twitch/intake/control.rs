@@ -45,7 +45,7 @@ impl Intake {
                 self.joined(&join.channel_login);
             }
             ServerMessage::Part(part) if part.user_login == self.own_login => {
-                self.remove(&part.channel_login)
+                self.remove(&part.channel_login);
             }
             ServerMessage::RoomState(room) => {
                 self.joined(&room.channel_login);
