@@ -62,8 +62,8 @@ async fn stored_commands(node: &Node) -> BTreeSet<String> {
         let page =
             answer["data"]["commands"].as_array().or(answer["data"]["items"].as_array()).expect("a page");
         names.extend(page.iter().filter_map(|row| row["name"].as_str().map(str::to_owned)));
-        match answer["data"]["next"].as_str() {
-            Some(next) => after = format!("&after={next}"),
+        match answer["data"]["next_cursor"].as_str() {
+            Some(next) => after = format!("&cursor={next}"),
             None => return names,
         }
     }

@@ -19,7 +19,7 @@ async fn breaker(node: &Node, key: &str, module: &str) -> String {
     let find = |list: &Value| {
         list.as_array()?.iter().find(|row| row["module"] == module)?["breaker"].as_str().map(str::to_owned)
     };
-    find(&answer["data"]["modules"]).unwrap_or_else(|| "CLOSED".to_owned())
+    find(&answer["data"]["report"]["modules"]).unwrap_or_else(|| "CLOSED".to_owned())
 }
 
 async fn say(node: &Node, key: &str, text: &str) -> (Duration, Value) {
