@@ -94,7 +94,7 @@ impl Launch {
             .expect("the program starts");
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
-        let mut node = Node { launch: self, child, input, output, url: String::new() };
+        let mut node = Node { launch: self, child, input, output, url: String::new(), client: client() };
         node.wait_ready().await;
         node
     }
@@ -135,6 +135,13 @@ pub struct Node {
     input: Option<ChildStdin>,
     output: Lines<BufReader<ChildStdout>>,
     pub url: String,
+    client: reqwest::Client,
+}
+
+/// One client a node: making one reads the system's certificates, which takes longer than what is measured.
+fn client() -> reqwest::Client {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    reqwest::Client::builder().timeout(PATIENCE).build().expect("a client")
 }
 
 impl Node {
@@ -203,9 +210,10 @@ impl Node {
     }
 
     async fn ask(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> (u16, Value) {
-        let client = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
-        let mut request =
-            client.request(method, format!("{}{path}", self.url)).header("X-Service-Key", self.service_key());
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.url))
+            .header("X-Service-Key", self.service_key());
         if let Some(body) = body {
             request = request.json(&body);
         }

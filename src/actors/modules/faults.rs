@@ -99,8 +99,10 @@ struct Sleep;
 
 #[async_trait]
 impl Module for Sleep {
-    async fn on_command(&mut self, _ctx: &Context, _call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
-        tokio::time::sleep(SLEEP).await;
+    async fn on_command(&mut self, _ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
+        if call.args != "ok" {
+            tokio::time::sleep(SLEEP).await;
+        }
         Ok(vec![Reply::text("Good morning.")])
     }
 }
@@ -109,7 +111,10 @@ struct Error;
 
 #[async_trait]
 impl Module for Error {
-    async fn on_command(&mut self, _ctx: &Context, _call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
+    async fn on_command(&mut self, _ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
+        if call.args == "ok" {
+            return Ok(vec![Reply::text("No error.")]);
+        }
         Err(ModuleError::Failed("This module always fails.".to_owned()))
     }
 }

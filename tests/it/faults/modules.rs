@@ -63,6 +63,7 @@ async fn opens_and_closes(module: &str, fault: &str, cure: &str) {
         "the channel's others answer"
     );
     let during = pings(&node, "twitch:well", 100).await;
+    assert!(open_took < Duration::from_millis(25), "an OPEN answer took {open_took:?}");
     println!("{module}: OPEN answer {open_took:?}; other channel p99 before {before:?}, during {during:?}");
     assert!(during < before * 3 / 2 + Duration::from_millis(15), "others suffer: {before:?} → {during:?}");
 
