@@ -1,5 +1,6 @@
 //! Logs, metrics, and what the watchdog looks at.
 
+pub mod breakers;
 pub mod logs;
 pub mod metric_names;
 pub mod poll_slots;

@@ -19,6 +19,7 @@ pub mod gate;
 pub mod intake;
 pub mod load;
 pub mod report;
+pub mod roles;
 pub mod route;
 pub mod seat;
 pub mod state;

@@ -244,7 +244,7 @@ impl ModuleActor {
         if (reply.action.is_some() && !may(Permission::Moderate))
             || (elsewhere && !may(Permission::OtherChannels))
         {
-            metrics::counter!("waddlebot_messages_dropped_total", "reason" => "not_permitted").increment(1);
+            metrics::counter!("waddlebot_replies_dropped_total", "reason" => "not_permitted").increment(1);
             tracing::error!(
                 module.name = self.spec.name,
                 "a reply needs a permission that the module's row lacks"

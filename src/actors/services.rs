@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::{CorrelationId, Level};
 use serde_json::Map;
 use storage::Db;
+use tokio::sync::Semaphore;
 use ulid::Ulid;
 
 use super::modules::Registry;
@@ -13,6 +14,7 @@ use crate::cluster::{ChannelSlot, Directory};
 use crate::config::LimitsConfig;
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{ChatEvent, Chatter, Clock, EventKind, Source};
+use crate::telemetry::breakers::Breakers;
 use crate::telemetry::poll_slots::PollSlots;
 
 /// The handles that actors share; made once at the start of the node.
@@ -26,11 +28,19 @@ pub struct Services {
     pub spawner: SharedSpawner,
     pub registry: Registry,
     pub limits: LimitsConfig,
+    /// What the metrics show of all breakers.
+    pub breakers: Arc<Breakers>,
+    /// Channels whose table is read at the same time; the others wait their turn.
+    pub loads: Arc<Semaphore>,
     /// Where the watchdog sees which module is being polled.
     pub poll_slots: Arc<PollSlots>,
     /// (channel key, module) pairs that stopped the last process: their breakers start open.
     pub suspects: Vec<(String, String)>,
 }
+
+/// How many channels may read their tables at the same time: enough to keep the storage busy, few enough that each
+/// answer comes soon.
+pub const LOADS_MAX: usize = 16;
 
 impl Services {
     /// Whether this pair stood still when the last process was aborted.

@@ -20,13 +20,14 @@ pub struct LimitsConfig {
     pub module_timeout: Duration,
     /// A module that saw nothing for so long is put to sleep.
     pub module_idle: Duration,
-    /// Memory above which new work is shed. `None`: no such limit.
-    pub max_rss_mib: Option<usize>,
 }
 
 impl LimitsConfig {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let mut section = reader.section("limits");
+        if section.optional_count("max_rss_mib", COUNT).is_some() {
+            section.refuse_not_yet("max_rss_mib");
+        }
         Self {
             channel_mailbox: section.count("channel_mailbox", 1_024, COUNT),
             reply_max_age: section.duration_secs("reply_max_age_secs", 60, TIME_SECS),
@@ -34,7 +35,6 @@ impl LimitsConfig {
             command_rate_window: section.duration_secs("command_rate_window_secs", 60, TIME_SECS_OR_OFF),
             module_timeout: section.duration_ms("module_timeout_ms", 2_000, TIME_MS),
             module_idle: section.duration_secs("module_idle_secs", 600, TIME_SECS),
-            max_rss_mib: section.optional_count("max_rss_mib", COUNT),
         }
     }
 }

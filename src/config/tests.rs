@@ -68,7 +68,6 @@ fn local_mode_needs_no_setting() {
     assert_eq!(config.hub.listen.to_string(), "127.0.0.1:8080");
     assert!(config.hub.service_key.is_none());
     assert!(!config.platforms.twitch.enabled);
-    assert_eq!(config.limits.max_rss_mib, None);
     assert_eq!(config.warnings, Vec::<String>::new());
 }
 
@@ -189,7 +188,6 @@ fn the_environment_overrides_the_file() {
     assert_eq!(channels, ["twitch:two", "twitch:three"]);
     assert!(config.platforms.twitch.enabled, "a channel switches Twitch on");
     assert!((config.platforms.twitch.connections_per_second - 2.0).abs() < f64::EPSILON);
-    assert_eq!(config.limits.max_rss_mib, Some(512));
     assert_eq!(config.storage.url.expose_secret(), "sqlite:///var/lib/waddlebot/waddlebot.db");
     assert_eq!(config.node.roles, [Role::Channels, Role::Hub]);
     assert_eq!(config.node.id, "node-7");

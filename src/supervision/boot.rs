@@ -7,11 +7,13 @@ use anyhow::Context;
 use domain::{ChannelId, ChannelKey, Platform};
 use storage::channels::Channel;
 use storage::{Db, StorageOptions};
+use tokio::sync::Semaphore;
 
 use super::spawner::NodeSpawner;
 use super::watchdog::LastAbort;
 use crate::actors::Services;
 use crate::actors::modules::{MODULES, Registry};
+use crate::actors::services::LOADS_MAX;
 use crate::cluster::Directory;
 use crate::cluster::directory::SlotSpec;
 use crate::config::Config;
@@ -81,6 +83,8 @@ pub fn services(
         spawner,
         registry: Registry::new(MODULES),
         limits: config.limits.clone(),
+        breakers: Arc::default(),
+        loads: Arc::new(Semaphore::new(LOADS_MAX)),
         poll_slots: Arc::default(),
         suspects: last_abort.into_iter().map(|abort| (abort.channel_key, abort.module)).collect(),
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use domain::Platform;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::actors::Services;
@@ -62,10 +63,13 @@ impl Actor for Upkeep {
 impl Upkeep {
     fn sample(&self) {
         let slots = self.services.directory.all();
-        let active = slots.iter().filter(|slot| slot.actor().is_some()).count();
         metrics::gauge!("waddlebot_channels_owned").set(slots.len() as f64);
-        metrics::gauge!("waddlebot_active_channels", "service" => SERVICE, "platform" => "all")
-            .set(active as f64);
+        for platform in Platform::ALL {
+            let active =
+                slots.iter().filter(|slot| slot.platform == platform && slot.actor().is_some()).count();
+            metrics::gauge!("waddlebot_active_channels", "service" => SERVICE, "platform" => platform.as_str())
+                .set(active as f64);
+        }
         let depth = metrics::histogram!("waddlebot_mailbox_depth");
         slots.iter().map(|slot| slot.lane.in_flight()).for_each(|n| depth.record(n as f64));
         for pool in self.services.db.pool_gauges() {

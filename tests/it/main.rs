@@ -7,6 +7,7 @@ mod faults;
 mod house;
 mod node;
 mod promises;
+mod readme;
 mod refusals;
 mod twitch_bot;
 mod twitch_faults;

@@ -29,7 +29,7 @@ impl State {
         if self.is_repeat(&delivery) {
             let source = delivery.event.source.as_str();
             metrics::counter!("waddlebot_duplicates_suppressed_total", "source" => source).increment(1);
-            delivery.sink.done(&Completion { outcome: Outcome::Silent, command: None, module: None });
+            // No `done`: a repeat is not handled a second time, and the balance of lines counts it as a duplicate.
             return;
         }
         let may_command = delivery.event.kind.may_command();
@@ -75,6 +75,7 @@ impl State {
 
     fn command(&mut self, delivery: Delivery, table: &Arc<CommandTable>) {
         let Some(line) = CommandLine::parse(&delivery.event.text) else { return };
+        self.bind_role(&delivery.event.user, table);
         match self.gate.judge(table, &delivery.event.user, line, Instant::now()) {
             Ok(passed) => self.admit(delivery, passed, table),
             Err((name, refusal)) => self.refuse(&delivery, Some(name), refusal),

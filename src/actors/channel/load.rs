@@ -11,8 +11,10 @@ use super::state::{State, Table};
 use crate::messages::channel::LoadedChannel;
 use crate::messages::{ChannelMsg, CommandTable, CustomCommand, TableEntry};
 
-/// How long events wait for the table before they are refused.
+/// The storage's time for one channel's table.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a channel waits for its turn when very many wake at once (a start, a raid).
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl State {
     /// Starts reading the table unless it is there or on its way.
@@ -39,6 +41,11 @@ impl State {
         let (services, slot, myself) =
             (Arc::clone(&self.services), Arc::clone(&self.slot), self.myself.clone());
         let work = async move {
+            let Ok(Ok(_turn)) = tokio::time::timeout(TURN_TIMEOUT, services.loads.acquire()).await else {
+                tracing::error!(channel.key = %slot.key(), "too many channels wait for the storage");
+                drop(myself.cast(ChannelMsg::Loaded(None)));
+                return;
+            };
             let now = services.clock.now();
             let read = read_channel(&services.db, slot.id, slot.community_id, now);
             let loaded = match tokio::time::timeout(LOAD_TIMEOUT, read).await {

@@ -80,7 +80,12 @@ impl State {
                 _ => {}
             }
             let Some(work) = seat.waiting.pop_front() else { return };
-            match seat.admit(now) {
+            let half_open = seat.breaker.poll(now);
+            let admission = seat.breaker.admit(now);
+            if let Some(state) = half_open {
+                self.breaker_changed(module, state);
+            }
+            match admission {
                 Admission::Rejected { retry_at } => {
                     let wall =
                         retry_at.map(|at| self.services.clock.now() + at.saturating_duration_since(now));
@@ -230,6 +235,9 @@ impl State {
         .increment(1);
         let key = self.slot.key();
         tracing::warn!(channel.key = %key, module.name = module, breaker = state.as_str(), "breaker changed");
+        if let Some(seat) = self.seats.get_mut(module) {
+            seat.shown.set(state);
+        }
         if matches!(state, BreakerState::Open { .. } | BreakerState::Disabled) {
             metrics::counter!("waddlebot_circuit_breaker_failures_total",
                 "service" => SERVICE, "circuit_name" => module)

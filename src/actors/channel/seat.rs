@@ -4,15 +4,17 @@
 //! takes only the call that caused it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::breaker::{Admission, Breaker, BreakerConfig, BreakerState};
+use domain::breaker::{Breaker, BreakerConfig, BreakerState};
 use ractor::ActorRef;
 
 use super::gate::Reservation;
 use super::route::Work;
 use crate::actors::ModuleSpec;
 use crate::messages::{CommandCall, Completion, ModuleMsg, ReplySink};
+use crate::telemetry::breakers::{Breakers, Shown};
 
 /// Calls that may wait behind the one in flight; one more is refused as busy.
 pub const WAITING_CALLS_MAX: usize = 32;
@@ -32,7 +34,7 @@ pub struct CallEndings {
     pub command: Option<String>,
     pub user: String,
     pub reservation: Option<Reservation>,
-    pub sink: std::sync::Arc<dyn ReplySink>,
+    pub sink: Arc<dyn ReplySink>,
     pub in_reply_to: Option<String>,
     pub received: Instant,
     pub correlation_id: domain::CorrelationId,
@@ -44,7 +46,7 @@ impl CallEndings {
             command: Some(call.name.clone()),
             user: call.event.user.login.clone(),
             reservation: Some(reservation),
-            sink: std::sync::Arc::clone(&call.sink),
+            sink: Arc::clone(&call.sink),
             in_reply_to: call.event.message_id.clone(),
             received: call.received,
             correlation_id: call.event.correlation_id,
@@ -76,6 +78,8 @@ pub enum Occupant {
 pub struct Seat {
     pub spec: ModuleSpec,
     pub breaker: Breaker,
+    /// What the metrics show of the breaker.
+    pub shown: Shown,
     pub occupant: Occupant,
     /// Counts starts; a late word of an earlier actor is told by it.
     pub generation: u64,
@@ -90,13 +94,15 @@ pub struct Seat {
 
 impl Seat {
     /// An empty seat; `suspect` = this pair stopped the process before, so the breaker starts open.
-    pub fn new(spec: ModuleSpec, suspect: bool, jitter: f64) -> Self {
+    pub fn new(spec: ModuleSpec, suspect: bool, jitter: f64, breakers: &Arc<Breakers>) -> Self {
         let now = Instant::now();
         let config = BreakerConfig::module();
         let breaker = if suspect { Breaker::opened(config, now, jitter) } else { Breaker::new(config) };
+        let shown = breakers.show(spec.name, breaker.state());
         Self {
             spec,
             breaker,
+            shown,
             occupant: Occupant::Nobody,
             generation: 0,
             in_flight: None,
@@ -122,14 +128,10 @@ impl Seat {
         self.in_flight.as_ref().is_some_and(|call| now.saturating_duration_since(call.since) >= limit)
     }
 
-    /// Asks the breaker for one call.
-    pub fn admit(&mut self, now: Instant) -> Admission {
-        self.breaker.admit(now)
-    }
-
     /// An operator closes the breaker.
     pub fn enable(&mut self) {
         self.breaker.enable();
+        self.shown.set(self.breaker.state());
         if matches!(self.occupant, Occupant::BackingOff { .. }) {
             self.occupant = Occupant::Nobody;
         }

@@ -86,7 +86,8 @@ impl State {
     pub fn seat(&mut self, spec: &ModuleSpec) -> &mut Seat {
         let suspect = self.services.is_suspect(&self.slot, spec.name);
         let jitter = self.rng.random::<f64>();
-        self.seats.entry(spec.name).or_insert_with(|| Seat::new(*spec, suspect, jitter))
+        let breakers = &self.services.breakers;
+        self.seats.entry(spec.name).or_insert_with(|| Seat::new(*spec, suspect, jitter, breakers))
     }
 
     /// A number in [0, 1) for back-offs.

@@ -65,6 +65,8 @@ impl World {
             registry: Registry::new(MODULES),
             limits: Config::local(std::iter::empty()).unwrap().limits,
             poll_slots: Arc::default(),
+            breakers: Arc::default(),
+            loads: Arc::new(tokio::sync::Semaphore::new(1)),
             suspects: Vec::new(),
         });
         Self { services, slot, clock, modules: HashMap::new(), n_lines: AtomicU64::new(0), _folder: folder }
