@@ -61,8 +61,8 @@ impl Finding {
     }
 }
 
-/// Twitch's limit for bots that are not verified: channels that one account may be in at once.
-const TWITCH_CHANNELS_UNVERIFIED_MAX: usize = 100;
+/// Twitch's limit since 2024-06-26, for verified bots too: channels that one account may be in at once.
+const TWITCH_CHANNELS_MAX: usize = 100;
 
 /// Looks at everything; fails when something is broken.
 pub(super) async fn examine(config: Option<&Path>, args: &NodeArgs, env: Env) -> Result<(), Failure> {
@@ -115,7 +115,7 @@ async fn examine_config(config: &Config, args: &NodeArgs, env: &Env) -> Vec<Find
 fn configuration(config: &Config) -> Vec<Finding> {
     let source = match &config.source {
         Some(path) => path.display().to_string(),
-        None => "nothing is configured, which is fine: SQLite in ./data and the terminal".to_owned(),
+        None => "no file, which is fine: the defaults and the environment".to_owned(),
     };
     let mut findings = vec![Finding::ok("configuration", source)];
     findings.extend(config.warnings.iter().map(|warning| Finding::warn("configuration", warning)));
@@ -128,15 +128,15 @@ fn configuration(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// More channels than an unverified bot may join: the rest would stay silent without a word from Twitch.
+/// More channels than one account may be in: the rest would stay silent without a word from Twitch.
 fn twitch_channels(n_configured: usize, n_stored: Option<usize>) -> Option<Finding> {
     let n_channels = n_configured.max(n_stored.unwrap_or(0));
-    (n_channels > TWITCH_CHANNELS_UNVERIFIED_MAX).then(|| {
+    (n_channels > TWITCH_CHANNELS_MAX).then(|| {
         Finding::warn(
             "twitch channels",
             format!(
-                "{n_channels} channels, but Twitch lets an account that is no verified bot join \
-                 {TWITCH_CHANNELS_UNVERIFIED_MAX}; apply at https://dev.twitch.tv/limit-increase or be moderator there"
+                "{n_channels} channels, but Twitch lets one account be in {TWITCH_CHANNELS_MAX} at once; make the bot \
+                 moderator in the others (those do not count), or use a second account"
             ),
         )
     })

@@ -365,3 +365,6 @@ fn list(state: &State) -> Vec<PartReport> {
     list.sort_by(|a, b| a.child.cmp(&b.child));
     list
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
 //! The one integration-test binary: real processes, real servers, real sockets.
 #![cfg(test)]
 
+mod channel_life;
 mod console;
+mod doctor;
 mod fake_twitch;
 mod faults;
 mod house;

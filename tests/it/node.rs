@@ -223,6 +223,12 @@ impl Node {
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
+    /// A GET with one header and no key.
+    pub async fn raw_get(&self, path: &str, header: &str, value: &str) -> reqwest::Response {
+        let request = self.client.get(format!("{}{path}", self.url)).header(header, value);
+        request.send().await.expect("the hub answers")
+    }
+
     /// A router event; the JSON answer with its status.
     pub async fn event(&self, key: &str, user: &str, text: &str, level: &str) -> (u16, Value) {
         let (platform, channel_id) = key.split_once(':').expect("a channel key");

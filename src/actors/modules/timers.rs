@@ -22,7 +22,7 @@ pub const SPEC: ModuleSpec = ModuleSpec {
     commands: &[CommandSpec {
         name: "timer",
         also: &["timers"],
-        usage: "timer add <name> <minutes> <lines> <text> [-always]",
+        usage: "timer add <name> <minutes> <lines> [-always] <text>",
         description: "Says a text every so many minutes, once so many lines were written; -always also offline.",
         level: Level::Moderator,
         ..CommandSpec::DEFAULT
