@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use metrics_exporter_prometheus::PrometheusHandle;
 use ractor::{Actor, ActorRef};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::actors::Services;
 use crate::config::Config;
@@ -38,6 +40,9 @@ pub mod watchdog;
 
 /// The runtime's sign of life for the watchdog.
 const PULSE_EVERY: Duration = Duration::from_millis(100);
+
+/// The recorder moves its samples into buckets only when it is asked to; unasked it would keep them all.
+const METRICS_KEPT_EVERY: Duration = Duration::from_secs(5);
 
 /// What `run` was asked for beside the configuration.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,7 +78,7 @@ impl Node {
         let config = Arc::new(config);
         let lock = data_dir::Lock::take(&config.node.data_dir)?;
         let keys = data_dir::Keys::read_or_create(&config)?;
-        let metrics = metric_names::install()?;
+        let recorder = metric_names::install()?;
         let db = boot::open_storage(&config).await?;
 
         let spawner = Arc::new(NodeSpawner::default());
@@ -104,13 +109,15 @@ impl Node {
             drain: drain.clone(),
             services: Arc::clone(&services),
             spawner: Arc::clone(&spawner),
-            metrics,
+            metrics: recorder.clone(),
             config: Arc::clone(&config),
         });
         let parts = tree::parts().iter().map(|part| parts::child(*part, &wiring)).collect();
         let (root, ended) = Actor::spawn(None, Supervisor { name: "node" }, parts).await?;
         spawner.root.store(Some(Arc::new(root.clone())));
-        Self::watch(&config, &services, &spawner)?;
+        let background = TaskTracker::new();
+        Self::watch(&config, &services, &background)?;
+        keep_metrics(recorder, &background);
         let data_dir = config.node.data_dir.clone();
         Ok(Self {
             services,
@@ -126,7 +133,7 @@ impl Node {
         })
     }
 
-    fn watch(config: &Config, services: &Services, spawner: &NodeSpawner) -> anyhow::Result<()> {
+    fn watch(config: &Config, services: &Services, background: &TaskTracker) -> anyhow::Result<()> {
         let pulse = Arc::new(Pulse::default());
         let watchdog = Watchdog {
             polls: Arc::clone(&services.poll_slots),
@@ -135,7 +142,7 @@ impl Node {
             data_dir: config.node.data_dir.clone(),
         };
         watchdog.start().context("no thread for the watchdog")?;
-        spawner.tasks.spawn(async move {
+        background.spawn(async move {
             let mut interval = tokio::time::interval(PULSE_EVERY);
             loop {
                 interval.tick().await;
@@ -149,4 +156,15 @@ impl Node {
     pub fn clock(&self) -> &Clock {
         &self.services.clock
     }
+}
+
+/// Works for as long as the process lives; nothing waits for it.
+fn keep_metrics(recorder: PrometheusHandle, background: &TaskTracker) {
+    background.spawn(async move {
+        let mut interval = tokio::time::interval(METRICS_KEPT_EVERY);
+        loop {
+            interval.tick().await;
+            recorder.run_upkeep();
+        }
+    });
 }

@@ -17,6 +17,7 @@ use state::State;
 pub mod flush;
 pub mod gate;
 pub mod intake;
+pub mod lines;
 pub mod load;
 pub mod report;
 pub mod roles;

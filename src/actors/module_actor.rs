@@ -87,7 +87,11 @@ impl Actor for ModuleActor {
                 let ended = self.fenced(polls, future).await;
                 self.end(call.ticket, ended, &origin, Instant::now())
             }
-            ModuleMsg::Lines { lines, sink, table } => self.lines(running, &lines, &sink, &table).await,
+            ModuleMsg::Lines { lines, sink, table, under_way } => {
+                let heard = self.lines(running, &lines, &sink, &table).await;
+                drop(under_way);
+                heard
+            }
             ModuleMsg::HandOver(reply) => {
                 let mut memory = running.module.handover();
                 memory.truncate(HANDOVER_BYTES_MAX);

@@ -21,8 +21,8 @@ use crate::cluster::ChannelSlot;
 use crate::messages::{ChatEvent, Delivery, EventClass, EventKind, Offer};
 
 const TICK: Duration = Duration::from_millis(500);
-/// Due timers looked at in one tick.
-const DUE_PER_TICK_MAX: u32 = 500;
+/// Due timers read at once; a tick looks at all of them, page by page.
+const DUE_PER_PAGE_MAX: u32 = 500;
 /// A fired timer that nobody claimed is fired again after this.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
@@ -59,18 +59,24 @@ impl Actor for Scheduler {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let now = self.services.clock.now();
-        match storage::timers::due(&self.services.db, now, DUE_PER_TICK_MAX).await {
-            Ok(due) => {
-                state.asked.retain(|id, at| {
-                    at.elapsed() < ASK_AGAIN_AFTER && due.iter().any(|timer| timer.id == *id)
-                });
-                for timer in &due {
-                    self.fire_if_wanted(state, timer);
+        state.asked.retain(|_, at| at.elapsed() < ASK_AGAIN_AFTER);
+        let mut after = None;
+        loop {
+            let due = match storage::timers::due(&self.services.db, now, after, DUE_PER_PAGE_MAX).await {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read what is due, trying again");
+                    return Ok(());
                 }
+            };
+            for timer in &due {
+                self.fire_if_wanted(state, timer);
             }
-            Err(error) => tracing::warn!(%error, "cannot read what is due, trying again"),
+            after = due.last().map(|timer| timer.id);
+            if due.len() < DUE_PER_PAGE_MAX as usize {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 }
 

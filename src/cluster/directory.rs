@@ -114,6 +114,8 @@ pub struct Directory {
     writing: Mutex<()>,
     budget: Arc<ByteBudget>,
     channel_bound: usize,
+    /// Whether a module wants every line of a channel where nobody said otherwise.
+    lines_wanted: bool,
     spawner: SharedSpawner,
     /// Counts changes of the set of channels; platforms join and part by it.
     version: watch::Sender<u64>,
@@ -128,9 +130,17 @@ impl Directory {
             writing: Mutex::new(()),
             budget,
             channel_bound,
+            lines_wanted: false,
             spawner,
             version: watch::Sender::new(0),
         }
+    }
+
+    /// Says that a module wants every line of a channel where nobody switched it off.
+    #[must_use]
+    pub fn with_lines_wanted(mut self, wanted: bool) -> Self {
+        self.lines_wanted = wanted;
+        self
     }
 
     /// Adds channels; those already known stay as they are. One copy of the map per call: add in batches.
@@ -164,7 +174,7 @@ impl Directory {
             platform_id: ArcSwapOption::from_pointee(spec.platform_id),
             lane: Lane::new(self.channel_bound, Arc::clone(&self.budget)),
             lines: AtomicU64::new(0),
-            wants_lines: AtomicBool::new(false),
+            wants_lines: AtomicBool::new(self.lines_wanted),
             stream: ArcSwapOption::empty(),
             outlet: ArcSwapOption::empty(),
             actor: ArcSwapOption::empty(),

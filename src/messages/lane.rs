@@ -105,12 +105,17 @@ impl Lane {
             };
         }
         let bytes = EVENT_BYTES + delivery.event.text.len() as u64;
-        if !self.budget.try_take(bytes) && !urgent {
+        let taken = self.budget.try_take(bytes);
+        if !taken && !urgent {
             self.in_flight.fetch_sub(1, Ordering::AcqRel);
             return Offer::Shed { reason: "node_budget", delivery: Box::new(delivery) };
         }
-        delivery.permit =
-            Some(Permit { in_flight: Arc::clone(&self.in_flight), budget: Arc::clone(&self.budget), bytes });
+        delivery.permit = Some(Permit {
+            in_flight: Arc::clone(&self.in_flight),
+            budget: Arc::clone(&self.budget),
+            // What is urgent passes a spent budget without taking from it, and gives nothing back.
+            bytes: if taken { bytes } else { 0 },
+        });
         let mut queue = self.lock();
         let wake = queue.is_empty();
         queue.push_back(delivery);

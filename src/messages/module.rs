@@ -60,6 +60,8 @@ pub enum ModuleMsg {
         lines: Vec<Line>,
         sink: Arc<dyn ReplySink>,
         table: Arc<CommandTable>,
+        /// Dropped when the batch is done: the channel sends the next one only then.
+        under_way: Arc<()>,
     },
     /// The module's memory for a hand-over, at most 64 KiB; the actor stops afterwards.
     HandOver(RpcReplyPort<Vec<u8>>),

@@ -56,7 +56,8 @@ pub fn storage_options(config: &Config) -> StorageOptions {
 pub fn directory(config: &Config, spawner: Arc<NodeSpawner>) -> Arc<Directory> {
     let budget = Arc::new(ByteBudget::new(DATA_BYTES_MAX));
     let spawner: SharedSpawner = spawner;
-    Arc::new(Directory::new(config.limits.channel_mailbox, budget, spawner))
+    let lines_wanted = MODULES.iter().any(|spec| spec.lines);
+    Arc::new(Directory::new(config.limits.channel_mailbox, budget, spawner).with_lines_wanted(lines_wanted))
 }
 
 pub fn services(

@@ -101,13 +101,14 @@ async fn modules(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell
 async fn channels(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
     let (actor, _) =
         Actor::spawn_linked(None, Supervisor { name: "channels" }, Vec::new(), supervisor).await?;
-    wiring.spawner.channels.store(Some(Arc::new(actor.clone())));
     let directory = &wiring.services.directory;
-    for slot in directory.all() {
+    let slots = directory.all();
+    for slot in &slots {
         slot.set_actor(None);
-        if !slot.lane.is_empty() {
-            directory.wake(&slot);
-        }
+    }
+    wiring.spawner.channels.store(Some(Arc::new(actor.clone())));
+    for slot in slots.iter().filter(|slot| !slot.lane.is_empty()) {
+        directory.wake(slot);
     }
     Ok(actor.get_cell())
 }
@@ -143,7 +144,17 @@ async fn hub(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, Sp
         Box::pin(async move {
             let listener = wiring.listener.try_clone().and_then(tokio::net::TcpListener::from_std);
             let listener = listener.map_err(|error| format!("the listener is gone: {error}"))?;
-            hub::serve(hub_deps(&wiring, stop), listener).await.map_err(|error| error.to_string())
+            // Ends with the node's soft stop, which waits for open requests, or with its actor.
+            let ending = wiring.stop_hub.child_token();
+            let mut served = std::pin::pin!(hub::serve(hub_deps(&wiring, ending.clone()), listener));
+            let ended = tokio::select! {
+                ended = &mut served => ended,
+                () = stop.cancelled() => {
+                    ending.cancel();
+                    served.await
+                }
+            };
+            ended.map_err(|error| error.to_string())
         })
     });
     let actor = TaskActor { name: "hub", run, tasks };

@@ -56,7 +56,13 @@ impl NodeSpawner {
 
 impl Spawner for NodeSpawner {
     fn start_module(&self, request: ModuleRequest) {
-        let Some((services, slot)) = self.slot(request.channel_id) else { return };
+        let Some((services, slot)) = self.slot(request.channel_id) else {
+            let ModuleRequest { module, generation, channel, .. } = request;
+            let reason = "the channel was removed".to_owned();
+            // The channel is draining; it may have ended meanwhile.
+            drop(channel.cast(ChannelMsg::ModuleDown { module, generation, reason }));
+            return;
+        };
         let child = Arc::new(ModuleChild { services, slot, request });
         let asked =
             self.modules.load().as_ref().map(|modules| modules.cast(SupervisorMsg::Start(child.clone())));
@@ -108,7 +114,7 @@ impl Child for ChannelChild {
     }
 
     fn wanted(&self) -> bool {
-        !self.slot.lane.is_empty()
+        !self.slot.lane.is_empty() && self.services.directory.get(self.slot.id).is_some()
     }
 
     fn drain(&self, actor: &ActorCell) {

@@ -27,6 +27,10 @@ impl Node {
         drain("platforms", self.spawner.platforms.load_full().as_deref(), PLATFORMS_WITHIN).await;
         self.stop_hub.cancel();
         drain("node", Some(&self.root), REST_WITHIN).await;
+        self.spawner.tasks.close();
+        if tokio::time::timeout(REST_WITHIN, self.spawner.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.spawner.tasks.len(), "background work did not end in time");
+        }
         if tokio::time::timeout(STORAGE_WITHIN, self.services.db.close()).await.is_err() {
             tracing::warn!("the storage did not close in time");
         }

@@ -155,8 +155,15 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             SupervisorMsg::Start(child) => {
-                if !state.frozen && !state.children.contains_key(&child.id()) {
+                if let Some(entry) = state.children.get_mut(&child.id()) {
+                    // A channel that was removed and added again has a new slot: that one counts from now on.
+                    entry.child = child;
+                } else if !state.frozen {
                     self.launch(&myself, state, child, None).await?;
+                } else if state.draining.is_some() && matches!(child.restart(), Restart::OnDemand(_)) {
+                    // Accepted before the stop, so it is worked off: started and drained at once.
+                    self.launch(&myself, state, child, None).await?;
+                    drain_running(state);
                 }
             }
             SupervisorMsg::Due(id) => {
@@ -262,8 +269,12 @@ impl Supervisor {
             Restart::OnDemand(_) => entry.child.wanted(),
             Restart::Temporary => false,
         };
-        if again && !state.frozen {
+        let worked_off = state.draining.is_some() && matches!(entry.child.restart(), Restart::OnDemand(_));
+        if again && (!state.frozen || worked_off) {
             self.launch(myself, state, entry.child, entry.restarts).await?;
+            if worked_off {
+                drain_running(state);
+            }
         }
         Ok(())
     }
@@ -315,14 +326,19 @@ impl Supervisor {
     ) {
         state.children.retain(|_, entry| matches!(entry.status, Status::Running(_)));
         tracing::debug!(supervisor = self.name, children = state.children.len(), "draining");
-        for entry in state.children.values() {
-            if let Status::Running(actor) = &entry.status {
-                entry.child.drain(actor);
-            }
-        }
+        drain_running(state);
         state.frozen = true;
         state.draining = Some(Draining { reply: Some(reply), killed: 0 });
         myself.send_after(within, || SupervisorMsg::DrainOver);
+    }
+}
+
+/// Asks every running child to finish; asking twice is harmless.
+fn drain_running(state: &State) {
+    for entry in state.children.values() {
+        if let Status::Running(actor) = &entry.status {
+            entry.child.drain(actor);
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! A long-running task as a supervised actor: when the task ends before it was told to, the actor crashes.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -37,7 +39,8 @@ impl Actor for TaskActor {
         let stop = CancellationToken::new();
         let task = (self.run)(stop.clone());
         self.tasks.spawn(async move {
-            let ended = task.await;
+            let ended =
+                AssertUnwindSafe(task).catch_unwind().await.unwrap_or_else(|_| Err("panicked".to_owned()));
             // The actor is gone when it was the one who stopped the task.
             drop(myself.cast(Ended(ended)));
         });

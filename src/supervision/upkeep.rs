@@ -18,6 +18,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
 /// Op ids are kept longer than any source redelivers.
 const OPS_KEPT: TimeDelta = TimeDelta::hours(48);
+/// Between two prunes of a backlog, so that others get at the writer.
+const PRUNE_PAUSE: Duration = Duration::from_millis(100);
 /// Rows removed by one prune, so that it never holds the writer for long.
 const PRUNED_MAX: u32 = 1_000;
 
@@ -91,9 +93,19 @@ impl Upkeep {
 
     async fn prune(&self) {
         let before = self.services.clock.now() - OPS_KEPT;
-        match storage::prune_ops(&self.services.db, before, PRUNED_MAX).await {
-            Ok(pruned) => tracing::debug!(pruned, "old op ids removed"),
-            Err(error) => tracing::warn!(%error, "cannot remove old op ids, trying again in ten minutes"),
+        let mut pruned = u64::from(PRUNED_MAX);
+        let mut total = 0;
+        while pruned == u64::from(PRUNED_MAX) {
+            match storage::prune_ops(&self.services.db, before, PRUNED_MAX).await {
+                Ok(n) => pruned = n,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot remove old op ids, trying again in ten minutes");
+                    return;
+                }
+            }
+            total += pruned;
+            tokio::time::sleep(PRUNE_PAUSE).await;
         }
+        tracing::debug!(pruned = total, "old op ids removed");
     }
 }

@@ -43,14 +43,14 @@ impl Breakers {
                 .set(f64::from(n));
         }
         metrics::gauge!("waddlebot_circuit_breaker_state", "service" => SERVICE, "circuit_name" => circuit)
-            .set(worst(*counts));
+            .set(f64::from(worst(*counts)));
     }
 }
 
 /// The value of the worst instance: OPEN weighs more than `HALF_OPEN`, though its number is smaller.
-fn worst(counts: [u32; 4]) -> f64 {
+fn worst(counts: [u32; 4]) -> u8 {
     let order = [3_u8, 1, 2, 0];
-    f64::from(order.into_iter().find(|&state| counts[usize::from(state)] > 0).unwrap_or_default())
+    order.into_iter().find(|&state| counts[usize::from(state)] > 0).unwrap_or_default()
 }
 
 impl Shown {
@@ -83,9 +83,9 @@ mod tests {
         let mut sick = breakers.show("quotes", BreakerState::Closed);
         sick.set(BreakerState::Open { until: Instant::now() });
         let counts = |breakers: &Breakers| breakers.0.lock().unwrap()["quotes"];
-        assert_eq!((counts(&breakers), worst(counts(&breakers)) as u8), ([1, 1, 0, 0], 1));
+        assert_eq!((counts(&breakers), worst(counts(&breakers))), ([1, 1, 0, 0], 1));
         sick.set(BreakerState::HalfOpen);
-        assert_eq!(worst(counts(&breakers)) as u8, 2);
+        assert_eq!(worst(counts(&breakers)), 2);
         drop(sick);
         assert_eq!(counts(&breakers), [1, 0, 0, 0]);
     }

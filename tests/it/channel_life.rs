@@ -27,7 +27,10 @@ async fn the_same_message_twice_acts_once() {
     assert!(first.to_string().contains('1'), "{first}");
     node.post("/api/v1/router/events", event("!deaths +", "m1")).await;
     let (_, now) = node.post("/api/v1/router/events", event("!deaths", "m2")).await;
-    assert!(now["data"]["response"].as_str().is_some_and(|text| text.contains('1') && !text.contains('2')), "{now}");
+    assert!(
+        now["data"]["response"].as_str().is_some_and(|text| text.contains('1') && !text.contains('2')),
+        "{now}"
+    );
     assert!(node.metric("waddlebot_duplicates_suppressed_total").await >= 1.0);
 }
 
@@ -63,7 +66,17 @@ async fn calls_wait_in_order_behind_a_slow_one_and_the_33rd_is_busy() {
 #[tokio::test]
 async fn every_command_ends_in_exactly_one_outcome() {
     let node = one_channel("[limits]\ncommand_rate = 0\n").await;
-    let texts = ["!ping", "!nope", "!panic", "!error", "!deaths +", "!addcom", "!addcom !hi Hello", "!hi", "!linecount"];
+    let texts = [
+        "!ping",
+        "!nope",
+        "!panic",
+        "!error",
+        "!deaths +",
+        "!addcom",
+        "!addcom !hi Hello",
+        "!hi",
+        "!linecount",
+    ];
     for (n, text) in texts.iter().enumerate() {
         node.post("/api/v1/router/events", event(text, &format!("o{n}"))).await;
     }
@@ -85,13 +98,27 @@ async fn the_metrics_of_the_contract_are_there() {
     for (n, text) in ["!ping", "!deaths +", "!error"].iter().enumerate() {
         node.post("/api/v1/router/events", event(text, &format!("x{n}"))).await;
     }
-    eventually("the samples of the first second", || async { node.metric("waddlebot_channels_owned").await >= 1.0 }).await;
+    eventually("the samples of the first second", || async {
+        node.metric("waddlebot_channels_owned").await >= 1.0
+    })
+    .await;
     let (_, text) = node.get("/metrics").await;
     let text = text.as_str().expect("text").to_owned();
     for name in [
-        "service_info", "commands_total", "command_duration_seconds", "active_channels", "db_queries_total",
-        "db_query_duration_seconds", "db_connections", "http_requests_total", "http_request_duration_seconds",
-        "module_executions_total", "circuit_breaker_state", "circuit_breakers", "channels_owned", "mailbox_depth",
+        "service_info",
+        "commands_total",
+        "command_duration_seconds",
+        "active_channels",
+        "db_queries_total",
+        "db_query_duration_seconds",
+        "db_connections",
+        "http_requests_total",
+        "http_request_duration_seconds",
+        "module_executions_total",
+        "circuit_breaker_state",
+        "circuit_breakers",
+        "channels_owned",
+        "mailbox_depth",
     ] {
         assert!(text.contains(&format!("waddlebot_{name}")), "no waddlebot_{name} in:\n{text}");
     }

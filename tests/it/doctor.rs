@@ -22,7 +22,8 @@ async fn doctor(folder: &std::path::Path, wrapper: &[&str], env: &[(&str, &str)]
     };
     let path = std::env::var_os("PATH").unwrap_or_default();
     command.arg("doctor").env_clear().env("PATH", path).envs(env.iter().copied()).current_dir(folder);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("ends by itself").expect("runs");
+    let output =
+        tokio::time::timeout(PATIENCE, command.output()).await.expect("ends by itself").expect("runs");
     let Output { status, stdout, stderr } = output;
     let text = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
     println!("--- doctor with {env:?}\n{text}");
@@ -31,7 +32,9 @@ async fn doctor(folder: &std::path::Path, wrapper: &[&str], env: &[(&str, &str)]
 
 /// The one line about that topic.
 fn line<'a>(text: &'a str, topic: &str) -> &'a str {
-    text.lines().find(|line| line.contains(topic)).unwrap_or_else(|| panic!("nothing about {topic} in:\n{text}"))
+    text.lines()
+        .find(|line| line.contains(topic))
+        .unwrap_or_else(|| panic!("nothing about {topic} in:\n{text}"))
 }
 
 fn twitch<'a>(irc: &'a str, http: &'a str, ca: &'a str, token: &'a str) -> Vec<(&'static str, &'a str)> {
@@ -93,8 +96,12 @@ async fn doctor_names_a_folder_that_cannot_be_written() {
 async fn doctor_names_a_clock_that_is_an_hour_off() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let http = format!("http://{}", listener.local_addr().expect("an address"));
-    let an_hour_ago = Command::new("date").args(["-u", "-d", "1 hour ago", "+%a, %d %b %Y %H:%M:%S GMT"]).env("LC_ALL", "C").output();
-    let date = String::from_utf8(an_hour_ago.await.expect("date runs").stdout).expect("text").trim().to_owned();
+    let an_hour_ago = Command::new("date")
+        .args(["-u", "-d", "1 hour ago", "+%a, %d %b %Y %H:%M:%S GMT"])
+        .env("LC_ALL", "C")
+        .output();
+    let date =
+        String::from_utf8(an_hour_ago.await.expect("date runs").stdout).expect("text").trim().to_owned();
     let body = r#"{"client_id":"x","login":"waddlebot","user_id":"1","scopes":["chat:read","chat:edit"],"expires_in":9999}"#;
     let answer = format!(
         "HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",

@@ -131,9 +131,16 @@ pub async fn list<'a>(
     Ok(rows.into_iter().map(Timer::from).collect())
 }
 
-/// Enabled timers of active channels that are due at or before `before`, the longest overdue first.
-pub async fn due(db: &Db, before: DateTime<Utc>, limit: u32) -> Result<Vec<Timer>, StorageError> {
-    let rows = on!(db, &DUE, fetch_all as Row, micros(before), page(limit, DUE_MAX))?;
+/// Enabled timers of active channels that are due at or before `before`, one page in the order of their ids; the next
+/// page begins after the last id of this one.
+pub async fn due(
+    db: &Db,
+    before: DateTime<Utc>,
+    after: Option<Ulid>,
+    limit: u32,
+) -> Result<Vec<Timer>, StorageError> {
+    let after = after.map(|id| id.to_string()).unwrap_or_default();
+    let rows = on!(db, &DUE, fetch_all as Row, micros(before), after, page(limit, DUE_MAX))?;
     Ok(rows.into_iter().map(Timer::from).collect())
 }
 
@@ -183,7 +190,7 @@ const DUE: Statement = sql!(
     "timers",
     "SELECT t.id, t.channel_id, t.name, t.body, t.interval_secs, t.min_lines, t.only_live, t.is_enabled, \
      t.next_due_at FROM timers t JOIN channels c ON c.id = t.channel_id \
-     WHERE t.is_enabled AND t.next_due_at <= $1 AND c.is_active ORDER BY t.next_due_at LIMIT $2"
+     WHERE t.is_enabled AND t.next_due_at <= $1 AND c.is_active AND t.id > $2 ORDER BY t.id LIMIT $3"
 );
 
 const CLAIM: Statement = sql!(

@@ -11,7 +11,7 @@ use super::gate::{self, Passed};
 use super::route::Work;
 use super::state::{State, Table};
 use crate::messages::{
-    CommandCall, CommandTable, Completion, Delivery, EventCall, EventKind, Line, OutboundReply, Reply,
+    CommandCall, CommandTable, Completion, Delivery, EventCall, EventKind, Line, OutboundReply, Reply, Source,
 };
 use crate::telemetry::metric_names::SERVICE;
 
@@ -46,7 +46,9 @@ impl State {
     /// Live sources give each message one id; the same id again is the same message.
     fn is_repeat(&mut self, delivery: &Delivery) -> bool {
         let event = &delivery.event;
-        event.message_id.as_ref().is_some_and(|id| !self.seen.insert(id, Instant::now()))
+        // A timer's event comes again until its due time was claimed in SQL, which happens once.
+        event.source != Source::Scheduler
+            && event.message_id.as_ref().is_some_and(|id| !self.seen.insert(id, Instant::now()))
     }
 
     fn plain_line(&mut self, delivery: &Delivery) {
@@ -66,6 +68,7 @@ impl State {
 
     fn wait_for_table(&mut self, delivery: Delivery) {
         if self.waiting.len() >= WAITING_MAX {
+            self.forget_id(&delivery);
             self.refuse(&delivery, None, Refusal::NotLoaded);
             return;
         }

@@ -9,10 +9,12 @@ use storage::{Db, StorageError};
 
 use super::state::{State, Table};
 use crate::messages::channel::LoadedChannel;
-use crate::messages::{ChannelMsg, CommandTable, CustomCommand, TableEntry};
+use crate::messages::{ChannelMsg, CommandTable, CustomCommand, Delivery, TableEntry};
 
 /// The storage's time for one channel's table.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(2);
+/// After a table could not be read anew, it is tried again.
+const RELOAD_AFTER: Duration = Duration::from_secs(5);
 /// How long a channel waits for its turn when very many wake at once (a start, a raid).
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -85,27 +87,37 @@ impl State {
                 Table::Ready(Arc::new(table_of(*loaded)))
             }
             // Without the storage nobody can tell who still is an editor: stored roles count as expired.
-            (None, Some(former)) => Table::Ready(Arc::new(without_roles(&former))),
+            (None, Some(former)) => {
+                self.myself.send_after(RELOAD_AFTER, || ChannelMsg::Reload);
+                Table::Ready(Arc::new(without_roles(&former)))
+            }
             (None, None) => Table::Absent,
         };
         for delivery in std::mem::take(&mut self.waiting) {
             if matches!(self.table, Table::Ready(_)) {
                 self.resume(delivery);
             } else {
+                self.forget_id(&delivery);
                 self.refuse(&delivery, None, Refusal::NotLoaded);
             }
         }
-        if matches!(self.table, Table::Ready(_)) {
+        if let Table::Ready(table) = &self.table {
+            self.note_listeners(table);
             self.send_lines();
         }
     }
 
     /// An event that had waited: dedup has seen it already.
-    fn resume(&mut self, delivery: crate::messages::Delivery) {
+    fn resume(&mut self, delivery: Delivery) {
+        self.forget_id(&delivery);
+        self.intake(delivery);
+    }
+
+    /// What was not handled may come again under the same id.
+    pub fn forget_id(&mut self, delivery: &Delivery) {
         if let Some(id) = &delivery.event.message_id {
             self.seen.remove(id);
         }
-        self.intake(delivery);
     }
 
     fn restore_cooldowns(&mut self, loaded: &LoadedChannel) {

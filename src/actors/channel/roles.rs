@@ -39,7 +39,7 @@ impl State {
             match bound.await {
                 Ok(done) => services.directory.announce(&done.changes),
                 Err(error) => {
-                    tracing::warn!(%error, "a role was not bound to its account, trying at the next command")
+                    tracing::warn!(%error, "a role was not bound to its account, trying at the next command");
                 }
             }
         };

@@ -1,6 +1,7 @@
 //! From the gate to the module actor: ask the breaker, start the actor, hand over one call at a time, end it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use domain::breaker::{Admission, AfterCrash, BreakerState, CallResult};
@@ -14,6 +15,10 @@ use crate::messages::{
     CallEnd, CallReport, CommandCall, EventCall, ModuleMsg, ModuleRequest, OutboundReply, Reply,
 };
 use crate::telemetry::metric_names::SERVICE;
+
+/// Counts the starts of module actors in this process, so that the supervisor never takes a new one for an old one,
+/// whatever became of the channel in between.
+static STARTS: AtomicU64 = AtomicU64::new(1);
 
 /// A call that waits for its module.
 #[derive(Debug)]
@@ -36,7 +41,7 @@ impl Work {
         }
     }
 
-    fn endings(self) -> CallEndings {
+    pub(super) fn endings(self) -> CallEndings {
         self.split().1
     }
 
@@ -58,8 +63,9 @@ impl State {
     pub fn enqueue(&mut self, module: &'static str, work: Work) {
         let Some(spec) = self.services.registry.module(module).copied() else { return };
         let seat = self.seat(&spec);
-        seat.used_at = Instant::now();
-        if seat.is_full() {
+        let now = Instant::now();
+        seat.used_at = now;
+        if seat.is_busy(now) {
             self.end_refused(module, &work.endings(), Refusal::Busy { module: module.to_owned() });
             return;
         }
@@ -113,16 +119,16 @@ impl State {
         };
         let (message, end, ticket) = work.split();
         seat.in_flight = Some(InFlight { ticket, since: now, end });
+        let generation = seat.generation;
         if actor.cast(message).is_err() {
-            // Dying; its `ModuleDown` is on the way and ends this call.
-            tracing::debug!(channel.key = %self.slot.key(), module.name = module, "module actor is gone");
+            self.module_down(module, generation, "ended before its call");
         }
     }
 
-    fn start_module(&mut self, module: &'static str) {
+    pub(super) fn start_module(&mut self, module: &'static str) {
         let (channel_id, channel) = (self.slot.id, self.myself.clone());
         let Some(seat) = self.seats.get_mut(module) else { return };
-        seat.generation += 1;
+        seat.generation = STARTS.fetch_add(1, Ordering::Relaxed);
         seat.occupant = Occupant::Starting;
         let request = ModuleRequest { channel_id, module, generation: seat.generation, channel };
         self.services.spawner.start_module(request);
@@ -137,7 +143,8 @@ impl State {
         if let Some(message) = seat.handed.take()
             && actor.cast(message).is_err()
         {
-            tracing::debug!(module.name = module, "module actor ended before its first call");
+            self.module_down(module, generation, "ended before its first call");
+            return;
         }
         seat.occupant = Occupant::Here(actor);
         self.pump(module);
@@ -145,6 +152,11 @@ impl State {
 
     /// The back-off is over: what waits is handed over.
     pub fn module_retry(&mut self, module: &'static str) {
+        if let Some(seat) = self.seats.get_mut(module)
+            && matches!(seat.occupant, Occupant::BackingOff { until } if Instant::now() >= until)
+        {
+            seat.occupant = Occupant::Nobody;
+        }
         self.pump(module);
     }
 
@@ -153,13 +165,21 @@ impl State {
         let Some(seat) = self.seats.get_mut(module).filter(|seat| seat.generation == generation) else {
             return;
         };
-        if matches!(seat.occupant, Occupant::Nobody | Occupant::BackingOff { .. }) {
-            return;
-        }
-        seat.occupant = Occupant::Nobody;
         seat.handed = None;
+        // Let go by us, so its end is no crash; a call that it never began is ended all the same.
+        let let_go = matches!(seat.occupant, Occupant::Nobody | Occupant::BackingOff { .. });
+        if !let_go {
+            seat.occupant = Occupant::Nobody;
+        }
         if let Some(call) = seat.in_flight.take() {
             self.end_failed(module, &call.end, Outcome::Failed);
+            if let_go {
+                self.record(module, CallResult::Cancelled);
+            }
+        }
+        if let_go {
+            self.pump(module);
+            return;
         }
         self.crashed(module, reason);
     }
@@ -229,7 +249,7 @@ impl State {
         self.pump(module);
     }
 
-    fn breaker_changed(&mut self, module: &'static str, state: BreakerState) {
+    pub(super) fn breaker_changed(&mut self, module: &'static str, state: BreakerState) {
         metrics::counter!("waddlebot_circuit_breaker_transitions_total",
             "circuit_name" => module, "state" => state.as_str())
         .increment(1);
@@ -311,42 +331,5 @@ impl State {
             correlation_id: end.correlation_id,
             permit: None,
         });
-    }
-
-    /// Hands the lines of this turn to the modules that asked for all lines.
-    pub fn send_lines(&mut self) {
-        if self.lines.is_empty() {
-            return;
-        }
-        let lines = std::mem::take(&mut self.lines);
-        let Some(sink) = self.lines_sink.take() else { return };
-        let super::state::Table::Ready(table) = &self.table else {
-            metrics::counter!("waddlebot_observer_lines_dropped_total").increment(lines.len() as u64);
-            self.load_if_absent();
-            return;
-        };
-        let table = Arc::clone(table);
-        let registry = self.services.registry.clone();
-        for spec in registry.modules().iter().filter(|spec| spec.lines) {
-            if !table.modules.get(spec.name).copied().unwrap_or(true) {
-                continue;
-            }
-            let seat = self.seat(spec);
-            seat.used_at = Instant::now();
-            let message =
-                ModuleMsg::Lines { lines: lines.clone(), sink: Arc::clone(&sink), table: Arc::clone(&table) };
-            match &seat.occupant {
-                Occupant::Here(actor) => drop(actor.cast(message)),
-                Occupant::Nobody if seat.handed.is_none() && seat.in_flight.is_none() => {
-                    if matches!(seat.breaker.state(), BreakerState::Closed) {
-                        seat.handed = Some(message);
-                        self.start_module(spec.name);
-                    }
-                }
-                _ => {
-                    metrics::counter!("waddlebot_observer_lines_dropped_total").increment(lines.len() as u64);
-                }
-            }
-        }
     }
 }

@@ -16,8 +16,11 @@ use crate::actors::ModuleSpec;
 use crate::messages::{CommandCall, Completion, ModuleMsg, ReplySink};
 use crate::telemetry::breakers::{Breakers, Shown};
 
-/// Calls that may wait behind the one in flight; one more is refused as busy.
+/// Calls that may wait behind one that takes long; one more is refused as busy.
 pub const WAITING_CALLS_MAX: usize = 32;
+
+/// From here on a call in flight takes long.
+const BUSY_AFTER: Duration = Duration::from_millis(250);
 
 /// The call that the module actor works on, with what ends it when the actor cannot.
 #[derive(Debug)]
@@ -87,6 +90,8 @@ pub struct Seat {
     /// What the actor gets as soon as it runs.
     pub handed: Option<ModuleMsg>,
     pub waiting: VecDeque<Work>,
+    /// Shared with the batch of lines that the module has; alone here when it has none.
+    pub hearing: Arc<()>,
     pub restarts: u64,
     pub failures: u64,
     pub used_at: Instant,
@@ -108,6 +113,7 @@ impl Seat {
             in_flight: None,
             handed: None,
             waiting: VecDeque::new(),
+            hearing: Arc::default(),
             restarts: 0,
             failures: 0,
             used_at: now,
@@ -119,8 +125,11 @@ impl Seat {
         self.in_flight.is_none() && self.waiting.is_empty()
     }
 
-    pub fn is_full(&self) -> bool {
-        self.waiting.len() >= WAITING_CALLS_MAX
+    /// Whether a further call is refused: many wait behind one that takes long. A burst in front of a quick module is
+    /// bounded by the channel's permits alone.
+    pub fn is_busy(&self, now: Instant) -> bool {
+        let slow = |call: &InFlight| now.saturating_duration_since(call.since) >= BUSY_AFTER;
+        self.waiting.len() >= WAITING_CALLS_MAX && self.in_flight.as_ref().is_some_and(slow)
     }
 
     /// Whether a call has been in flight so long that its end must have been lost.

@@ -15,7 +15,7 @@ use super::super::{ModuleSpec, Services};
 use super::gate::Gate;
 use super::seat::Seat;
 use crate::cluster::ChannelSlot;
-use crate::messages::{ChannelMsg, CommandTable, Delivery, Line, ReplySink};
+use crate::messages::{ChannelMsg, CommandTable, Completion, Delivery, Line, ReplySink};
 
 /// Events kept for [`ChannelMsg::Describe`].
 const LAST_EVENTS_MAX: usize = 20;
@@ -139,5 +139,23 @@ impl State {
             self.stop_module(module);
         }
         self.gate.prune(now);
+    }
+}
+
+impl Drop for State {
+    /// After a crash too, whoever waits for an end is told one, and the modules go with their channel.
+    fn drop(&mut self) {
+        self.stop_modules();
+        for (module, seat) in &mut self.seats {
+            if let Some(call) = seat.in_flight.take() {
+                call.end.done(module, Outcome::Failed);
+            }
+            for work in seat.waiting.drain(..) {
+                work.endings().done(module, Outcome::Failed);
+            }
+        }
+        for delivery in self.waiting.drain(..) {
+            delivery.sink.done(&Completion { outcome: Outcome::Failed, command: None, module: None });
+        }
     }
 }

@@ -39,7 +39,13 @@ fn entry(response: &str) -> TableEntry {
     }
 }
 
-fn judge(gate: &mut Gate, table: &CommandTable, user: &Chatter, text: &str, now: Instant) -> Result<Passed, Refusal> {
+fn judge(
+    gate: &mut Gate,
+    table: &CommandTable,
+    user: &Chatter,
+    text: &str,
+    now: Instant,
+) -> Result<Passed, Refusal> {
     let line = CommandLine::parse(text).unwrap();
     gate.judge(table, user, line, now).map_err(|(_, refusal)| refusal)
 }
@@ -85,9 +91,9 @@ fn levels_are_enforced_and_stored_roles_count() {
     let ann = viewer("ann", Level::Everyone);
     let refused = judge(&mut gate(), &table(|_| {}), &ann, "!addcom !x y", now).unwrap_err();
     assert_eq!(refused, Refusal::Level { needed: Level::Moderator });
-    let by_id = table(|table| drop(table.roles.insert("id-ann".to_owned(), Level::Editor)));
+    let by_id = table(|table| table.roles.extend([("id-ann".to_owned(), Level::Editor)]));
     assert_eq!(judge(&mut gate(), &by_id, &ann, "!addcom !x y", now).unwrap().level, Level::Editor);
-    let by_login = table(|table| drop(table.roles.insert("login:ann".to_owned(), Level::Editor)));
+    let by_login = table(|table| table.roles.extend([("login:ann".to_owned(), Level::Editor)]));
     assert!(judge(&mut gate(), &by_login, &ann, "!addcom !x y", now).is_ok());
 }
 
@@ -108,12 +114,17 @@ fn what_is_switched_off_or_unknown_is_refused_by_name() {
 fn an_alias_is_followed_three_deep_and_no_deeper() {
     let (now, ann) = (Instant::now(), viewer("ann", Level::Everyone));
     let chain = table(|table| {
-        for (name, body) in [("a", "!b {args}"), ("b", "!c {args}"), ("c", "!hi {args}"), ("x", "!y"), ("y", "!x")] {
+        for (name, body) in
+            [("a", "!b {args}"), ("b", "!c {args}"), ("c", "!hi {args}"), ("x", "!y"), ("y", "!x")]
+        {
             table.aliases.insert(name.to_owned(), body.to_owned());
         }
     });
     let passed = judge(&mut gate(), &chain, &ann, "!a one two", now).unwrap();
-    assert_eq!((passed.name.as_str(), passed.args.as_str(), passed.alias.as_deref()), ("hi", "one two", Some("a")));
+    assert_eq!(
+        (passed.name.as_str(), passed.args.as_str(), passed.alias.as_deref()),
+        ("hi", "one two", Some("a"))
+    );
     assert_eq!(judge(&mut gate(), &chain, &ann, "!x", now).unwrap_err(), Refusal::AliasDepth);
 }
 
@@ -121,8 +132,12 @@ fn an_alias_is_followed_three_deep_and_no_deeper() {
 fn a_channels_own_entry_wins_over_the_built_in() {
     let (now, ann) = (Instant::now(), viewer("ann", Level::Everyone));
     let own = table(|table| {
-        let restricted = TableEntry { module: "ping".to_owned(), level: Level::Vip, custom: None, ..entry("") };
+        let restricted =
+            TableEntry { module: "ping".to_owned(), level: Level::Vip, custom: None, ..entry("") };
         table.commands.insert("ping".to_owned(), restricted);
     });
-    assert_eq!(judge(&mut gate(), &own, &ann, "!ping", now).unwrap_err(), Refusal::Level { needed: Level::Vip });
+    assert_eq!(
+        judge(&mut gate(), &own, &ann, "!ping", now).unwrap_err(),
+        Refusal::Level { needed: Level::Vip }
+    );
 }

@@ -107,6 +107,12 @@ pub struct State {
 impl Drop for State {
     fn drop(&mut self) {
         self.closed.cancel();
+        // Senders and account hold each other; what waits gives its permits back.
+        for handle in self.handles.values() {
+            handle.slot.set_outlet(None);
+            self.account.remove_sender(handle.slot.id);
+            handle.sender.abandon();
+        }
     }
 }
 

@@ -51,6 +51,8 @@ struct State {
     /// The connection on which the channel is joined. `None`: on none at the moment.
     route: Option<Arc<Outlet>>,
     is_moderator: bool,
+    /// Nobody sends for this channel any more; a module may still hold this sender.
+    is_abandoned: bool,
     /// The channel's own slow mode; zero when it is off.
     slow: Duration,
     /// Nothing leaves before; `None`: at once.
@@ -138,6 +140,7 @@ impl ChannelSender {
     pub fn abandon(&self) {
         let mut state = self.lock();
         state.route = None;
+        state.is_abandoned = true;
         let n_dropped = state.queue.len();
         state.queue.clear();
         self.account.n_waiting.fetch_sub(n_dropped, Ordering::Relaxed);
@@ -173,7 +176,11 @@ impl ChannelSender {
         let receipt = Receipt { received: reply.received, permit: reply.permit };
         let budget = Arc::clone(&self.account.bytes);
         let mut state = self.lock();
-        state.queue.push_back(Waiting { parts, n_sent: 0, parent, receipt, bytes, budget });
+        let waiting = Waiting { parts, n_sent: 0, parent, receipt, bytes, budget };
+        if state.is_abandoned {
+            return count_dropped("channel_removed", 1);
+        }
+        state.queue.push_back(waiting);
         self.account.n_waiting.fetch_add(1, Ordering::Relaxed);
         if state.queue.len() > self.account.send_queue {
             self.drop_oldest(&mut state);

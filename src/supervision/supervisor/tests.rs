@@ -125,7 +125,10 @@ async fn a_temporary_child_is_not_restarted_and_its_end_is_told() {
     }
     assert_eq!(*child.n_started.borrow(), 1);
     let ends = child.ends.lock().unwrap().clone();
-    assert!(ends.len() == 1 && ends[0].as_deref().is_some_and(|why| why.contains("told to crash")), "{ends:?}");
+    assert!(
+        ends.len() == 1 && ends[0].as_deref().is_some_and(|why| why.contains("told to crash")),
+        "{ends:?}"
+    );
     supervisor.kill();
 }
 

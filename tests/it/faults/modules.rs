@@ -142,7 +142,8 @@ async fn a_module_that_asked_for_lines_sees_them_all() {
         say(&node, "twitch:a", &format!("line {n}")).await;
     }
     eventually("all lines are counted", || async {
-        say(&node, "twitch:a", "!linecount").await.1.to_string().contains("20")
+        let (_, answer) = say(&node, "twitch:a", "!linecount").await;
+        answer["data"]["response"].as_str().is_some_and(|text| text.contains("20"))
     })
     .await;
 }

@@ -81,8 +81,8 @@ async fn a_due_timer_is_claimed_by_exactly_one() {
         };
         let id = add().await.unwrap();
         assert_eq!(add().await, None);
-        assert_eq!(timers::due(&db, due_at - secs(1), 10).await.unwrap(), []);
-        let due = timers::due(&db, due_at, 10).await.unwrap();
+        assert_eq!(timers::due(&db, due_at - secs(1), None, 10).await.unwrap(), []);
+        let due = timers::due(&db, due_at, None, 10).await.unwrap();
         assert_eq!((due.len(), due[0].id, &due[0].spec), (1, id, &spec));
         let next = due_at + secs(900);
         let claims = (0..8).map(|_| write(&db, async |tx| timers::claim_due(tx, id, due_at, next).await));
@@ -110,11 +110,11 @@ async fn a_disabled_timer_and_one_of_a_removed_channel_are_not_due() {
             write(&db, async |tx| timers::set_enabled(tx, ann.id, "t", enabled, now).await).await.unwrap()
         };
         assert!(switch(Enabled::Off).await);
-        assert_eq!(timers::due(&db, now, 10).await.unwrap(), []);
+        assert_eq!(timers::due(&db, now, None, 10).await.unwrap(), []);
         assert!(switch(Enabled::On { next_due_at: now }).await);
-        assert_eq!(timers::due(&db, now, 10).await.unwrap().len(), 1);
+        assert_eq!(timers::due(&db, now, None, 10).await.unwrap().len(), 1);
         write(&db, async |tx| crate::channels::deactivate(tx, ann.id, now).await).await.unwrap();
-        assert_eq!(timers::due(&db, now, 10).await.unwrap(), []);
+        assert_eq!(timers::due(&db, now, None, 10).await.unwrap(), []);
         assert!(write(&db, async |tx| timers::remove(tx, ann.id, "t").await).await.unwrap());
         let wrong = TimerSpec { interval_secs: 0, ..spec };
         assert!(write(&db, async |tx| timers::add(tx, ann.id, &wrong, now, now).await).await.is_err());
