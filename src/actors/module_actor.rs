@@ -90,6 +90,8 @@ impl Actor for ModuleActor {
             ModuleMsg::Lines { lines, sink, table, under_way } => {
                 let heard = self.lines(running, &lines, &sink, &table).await;
                 drop(under_way);
+                // More lines may wait; a channel that is just ending needs no wake.
+                drop(self.request.channel.cast(ChannelMsg::Wake));
                 heard
             }
             ModuleMsg::HandOver(reply) => {

@@ -158,6 +158,8 @@ mod tests {
         assert_eq!(twitch_channels(100, Some(100)), None);
         let finding = twitch_channels(3, Some(101)).unwrap();
         assert_eq!(finding.verdict, Verdict::Warn);
-        assert!(finding.message.contains("101 channels") && finding.message.contains("limit-increase"));
+        assert!(
+            finding.message.contains("101 channels") && finding.message.contains("moderator in the others")
+        );
     }
 }

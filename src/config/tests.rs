@@ -176,7 +176,6 @@ fn the_environment_overrides_the_file() {
             ("WADDLEBOT_HUB__LISTEN", "127.0.0.1:2"),
             ("WADDLEBOT_PLATFORMS__TWITCH__CHANNELS", "two, #Three,two,"),
             ("WADDLEBOT_PLATFORMS__TWITCH__CONNECTIONS_PER_SECOND", "2"),
-            ("WADDLEBOT_LIMITS__MAX_RSS_MIB", "512"),
             ("WADDLEBOT_NODE__DATA_DIR", "/var/lib/waddlebot"),
             ("WADDLEBOT_NODE__ROLES", "hub,channels"),
             ("HOSTNAME", "node-7"),

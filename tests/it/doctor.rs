@@ -78,7 +78,11 @@ async fn doctor_names_a_platform_that_cannot_be_reached() {
     let env: Vec<_> = env.into_iter().filter(|(name, _)| !name.ends_with("CA_FILE")).collect();
     let (code, text) = doctor(folder.path(), &[], &env).await;
     assert_eq!(code, 1, "{text}");
-    assert!(text.lines().any(|line| line.starts_with("FAIL") && line.contains("127.0.0.1:1")), "{text}");
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with("FAIL") && line.contains("irc_url") && line.contains("check")),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::process::Command;
 /// Stands before the example and names its file.
 const MARK: &str = "<!-- module-example: ";
 /// What a build of the program needs, beside the folders of its packages.
-const FILES: &[&str] = &["Cargo.toml", "Cargo.lock", "clippy.toml", "rust-toolchain.toml"];
+const FILES: &[&str] = &["Cargo.toml", "Cargo.lock", "clippy.toml", "cluster.toml", "rust-toolchain.toml"];
 const FOLDERS: &[&str] = &["src", "crates", "migrations", "bench", "tests"];
 
 /// The example's path and text.

@@ -8,6 +8,7 @@ use domain::stream_info::StreamInfo;
 use domain::{Outcome, Refusal};
 
 use super::gate::{self, Passed};
+use super::lines;
 use super::route::Work;
 use super::state::{State, Table};
 use crate::messages::{
@@ -19,8 +20,6 @@ use crate::telemetry::metric_names::SERVICE;
 const WAITING_MAX: usize = 64;
 /// A refusal is said once per user and command in this time, unless it says how long it lasts itself.
 const SAID_WINDOW: Duration = Duration::from_secs(30);
-/// Lines kept for one batch of a module that asked for all lines.
-const LINES_PER_BATCH_MAX: usize = 256;
 
 impl State {
     /// Takes one event: a command, an event of the stream, or a plain line.
@@ -55,12 +54,12 @@ impl State {
         let event = &delivery.event;
         self.slot.count_lines(1);
         if self.slot.wants_lines() {
-            if self.lines.len() < LINES_PER_BATCH_MAX {
+            if self.lines.len() < lines::LINES_PER_BATCH_MAX {
                 let (user, text) = (event.user.clone(), event.text.clone());
                 self.lines.push(Line { user, text, message_id: event.message_id.clone() });
                 self.lines_sink = Some(Arc::clone(&delivery.sink));
             } else {
-                metrics::counter!("waddlebot_observer_lines_dropped_total").increment(1);
+                lines::count_lost(1);
             }
         }
         delivery.sink.done(&Completion { outcome: Outcome::Silent, command: None, module: None });

@@ -13,7 +13,7 @@ use ractor::ActorRef;
 use super::gate::Reservation;
 use super::route::Work;
 use crate::actors::ModuleSpec;
-use crate::messages::{CommandCall, Completion, ModuleMsg, ReplySink};
+use crate::messages::{CommandCall, Completion, Line, ModuleMsg, ReplySink};
 use crate::telemetry::breakers::{Breakers, Shown};
 
 /// Calls that may wait behind one that takes long; one more is refused as busy.
@@ -92,6 +92,8 @@ pub struct Seat {
     pub waiting: VecDeque<Work>,
     /// Shared with the batch of lines that the module has; alone here when it has none.
     pub hearing: Arc<()>,
+    /// Lines that the module asked for and has not been given yet; bounded.
+    pub unheard: Vec<Line>,
     pub restarts: u64,
     pub failures: u64,
     pub used_at: Instant,
@@ -114,6 +116,7 @@ impl Seat {
             handed: None,
             waiting: VecDeque::new(),
             hearing: Arc::default(),
+            unheard: Vec::new(),
             restarts: 0,
             failures: 0,
             used_at: now,
