@@ -59,13 +59,13 @@ impl State {
             let n_lines = lines.len();
             let under_way = Arc::clone(&seat.hearing);
             let message = ModuleMsg::Lines { lines, sink, table: Arc::clone(table), under_way };
-            match here {
-                Some(actor) if actor.cast(message).is_err() => count_lost(n_lines),
-                Some(_) => {}
-                None => {
-                    seat.handed = Some(message);
-                    self.start_module(spec.name);
+            if let Some(actor) = here {
+                if actor.cast(message).is_err() {
+                    count_lost(n_lines);
                 }
+            } else {
+                seat.handed = Some(message);
+                self.start_module(spec.name);
             }
         }
         if let Some(state) = half_open {
