@@ -240,17 +240,19 @@ impl Node {
     }
 
     /// The value of one metric, all its label sets added up; 0 when it is not there.
-    pub async fn metric(&self, name_and_labels: &str) -> f64 {
+    pub async fn metric(&self, name: &str) -> f64 {
+        self.metrics([name]).await[0]
+    }
+
+    /// Several metrics as they were at one moment.
+    pub async fn metrics<const N: usize>(&self, names: [&str; N]) -> [f64; N] {
         let (_, text) = self.get("/metrics").await;
         let text = text.as_str().unwrap_or_default().to_owned();
-        let (name, labels) = name_and_labels.split_once('{').unwrap_or((name_and_labels, ""));
-        let wanted: Vec<_> =
-            labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty()).collect();
-        text.lines()
-            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
-            .filter(|line| wanted.iter().all(|label| line.contains(label)))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        names.map(|name| {
+            let of_name =
+                |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+            text.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        })
     }
 
     /// Sends a signal by number to this process.
