@@ -12,7 +12,6 @@ run: deps-run
 
 ## Every test, against a PostgreSQL of its own.
 test: deps-test
-	$(CARGO) build --locked --features test-support -p waddlebot -p fake-twitch
 	tests/support/servers.sh tests/support/run-tests.sh
 
 ## Format and lints, as CI checks them.
@@ -27,12 +26,10 @@ bench: deps-run
 
 ## The long forms of the fault tests.
 soak: deps-test
-	$(CARGO) build --locked --features test-support -p waddlebot -p fake-twitch
 	WADDLEBOT_TEST_SOAK=1 tests/support/servers.sh tests/support/run-tests.sh
 
 ## Fault tests by name, with their figures on the screen.
 chaos: deps-test
-	$(CARGO) build --locked --features test-support -p waddlebot -p fake-twitch
 	tests/support/servers.sh $(CARGO) test --locked --features test-support --test it -- --nocapture --test-threads 1 faults
 
 ## The property tests with many more cases.

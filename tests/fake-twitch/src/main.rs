@@ -1,7 +1,6 @@
 //! The fake Twitch as a process: prints its addresses as one JSON line, then obeys lines on standard input.
 
 use std::io::{Error, ErrorKind, Result};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use fake_twitch::{Account, Chatter, FakeConfig, FakeTwitch, HttpMode};
@@ -17,18 +16,20 @@ Prints one JSON line with its addresses. Lines on standard input, until it ends 
   http normal|unreachable|STATUS | revoke LOGIN | counters";
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
+async fn main() {
+    let code = match run().await {
+        Ok(()) => 0,
         Err(error) if error.kind() == ErrorKind::InvalidInput => {
             eprintln!("{error}\n{USAGE}");
-            ExitCode::from(2)
+            2
         }
         Err(error) => {
             eprintln!("fake-twitch: {error}");
-            ExitCode::FAILURE
+            1
         }
-    }
+    };
+    // The thread that waits for standard input cannot be ended otherwise.
+    std::process::exit(code)
 }
 
 async fn run() -> Result<()> {
