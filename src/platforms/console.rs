@@ -3,7 +3,7 @@
 //! Delivery: each line once, live, no redelivery. You are the owner; `@name text` is said by a viewer of that name.
 //! The end of the input does not stop the node.
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,6 +34,8 @@ pub const SPEC: PlatformSpec = PlatformSpec {
 const LINES_AHEAD_MAX: usize = 64;
 /// A longer line is cut.
 const LINE_CHARS_MAX: usize = 5_000;
+/// And one that is longer than this is dropped.
+const LINE_BYTES_MAX: u64 = 64 << 10;
 
 #[derive(Debug)]
 struct Console {
@@ -56,7 +58,9 @@ impl Actor for Console {
             slot.set_outlet(Some(Arc::new(Screen)));
         }
         let (tell, mut typed) = mpsc::channel(LINES_AHEAD_MAX);
-        std::thread::Builder::new().name("console".to_owned()).spawn(move || read_lines(&tell))?;
+        std::thread::Builder::new().name("console".to_owned()).spawn(move || {
+            read_lines(std::io::stdin().lock(), &tell);
+        })?;
         let stop = self.deps.stop_reading.clone();
         self.deps.tasks.spawn(async move {
             loop {
@@ -107,7 +111,8 @@ impl Actor for Console {
             traceparent: None,
             metadata: Map::new(),
         };
-        let delivery = Delivery { event, received: Instant::now(), sink: Arc::new(Screen), permit: None };
+        let (event, sink) = (Arc::new(event), Arc::new(Screen));
+        let delivery = Delivery { event, received: Instant::now(), sink, permit: None };
         self.deps.directory.route(slot, delivery, EventClass::Command);
         Ok(())
     }
@@ -126,13 +131,33 @@ fn speaker(line: &str) -> (Chatter, &str) {
 }
 
 /// Reads the terminal until its end. A thread, since a terminal cannot be read without waiting.
-fn read_lines(tell: &mpsc::Sender<String>) {
-    for line in std::io::stdin().lock().lines() {
-        let Ok(line) = line else { return };
-        if tell.blocking_send(line).is_err() {
-            return;
+fn read_lines(mut input: impl BufRead, tell: &mpsc::Sender<String>) {
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        // An error is the end, too: a terminal does not come back.
+        let Ok(n @ 1..) = input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes) else { return };
+        if n as u64 == LINE_BYTES_MAX && bytes.last() != Some(&b'\n') {
+            drop_line("oversized");
+            if input.skip_until(b'\n').is_err() {
+                return;
+            }
+            continue;
+        }
+        match std::str::from_utf8(&bytes) {
+            Ok(line) => {
+                if tell.blocking_send(line.to_owned()).is_err() {
+                    return;
+                }
+            }
+            Err(_) => drop_line("not_utf8"),
         }
     }
+}
+
+fn drop_line(reason: &'static str) {
+    metrics::counter!("waddlebot_lines_in_total", "platform" => "console").increment(1);
+    metrics::counter!("waddlebot_messages_dropped_total", "reason" => reason).increment(1);
 }
 
 /// Writes replies to the terminal.
@@ -167,6 +192,18 @@ impl ReplySink for Screen {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_is_no_text_or_too_long_is_dropped_and_the_next_one_is_read() {
+        let mut input = b"\xff\xfe\n!ping\n".to_vec();
+        input.extend(vec![b'x'; 200_000]);
+        input.extend(b"\n!hi\nthe last");
+        let (tell, mut typed) = mpsc::channel(8);
+        read_lines(input.as_slice(), &tell);
+        drop(tell);
+        let lines: Vec<_> = std::iter::from_fn(|| typed.blocking_recv()).collect();
+        assert_eq!(lines, ["!ping\n", "!hi\n", "the last"]);
+    }
 
     #[test]
     fn a_line_is_the_owners_unless_a_viewer_is_named() {
