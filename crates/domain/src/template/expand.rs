@@ -26,11 +26,11 @@ pub(super) fn expand(
     // What the author wrote before the first piece that came from elsewhere. `None`: no such piece came yet.
     let mut authors_lead = None;
     for node in nodes {
-        let piece = filler.fill(node);
-        if authors_lead.is_none() && !is_authors(node) && !piece.is_empty() {
-            authors_lead = Some(text.clone());
+        let n_bytes = text.len();
+        filler.fill(node, &mut text);
+        if authors_lead.is_none() && !is_authors(node) && text.len() > n_bytes {
+            authors_lead = Some(text[..n_bytes].to_owned());
         }
-        text.push_str(&piece);
         if text.len() > OUTPUT_BYTES_ENOUGH {
             break;
         }
@@ -38,7 +38,8 @@ pub(super) fn expand(
     let line = clean(&text);
     let is_safe = authors_lead.is_none_or(|lead| is_settled(&lead));
     let line = if is_safe { &line } else { defuse(&line) };
-    line.chars().take(OUTPUT_CHARS_MAX).collect()
+    let end = line.char_indices().nth(OUTPUT_CHARS_MAX).map_or(line.len(), |(end, _)| end);
+    line[..end].to_owned()
 }
 
 /// Text of this size holds more than [`OUTPUT_CHARS_MAX`] characters, whatever they are.
@@ -68,39 +69,42 @@ struct Filler<'a, R> {
 }
 
 impl<R: rand::Rng> Filler<'_, R> {
-    fn fill(&mut self, node: &Node) -> String {
+    fn fill(&mut self, node: &Node, text: &mut String) {
         match node {
-            Node::Text(text) => text.clone(),
-            Node::Variable(variable) => self.value(variable),
+            Node::Text(own) => text.push_str(own),
+            Node::Variable(variable) => self.value(variable, text),
         }
     }
 
-    fn value(&mut self, variable: &Variable) -> String {
+    fn value(&mut self, variable: &Variable, text: &mut String) {
         let values = self.values;
         match variable {
-            Variable::User => values.user.to_owned(),
-            Variable::ToUser => touser(values).to_owned(),
-            Variable::Word(place) => values.args.get(*place).cloned().unwrap_or_default(),
-            Variable::Query => values.query.to_owned(),
-            Variable::QueryString => percent_encoded(values.query),
-            Variable::Count => values.count.map_or_else(|| UNKNOWN.to_owned(), |count| count.to_string()),
-            Variable::Channel => values.channel.to_owned(),
-            Variable::Game => values.stream.game_text().to_owned(),
-            Variable::Title => values.stream.title_text().to_owned(),
-            Variable::Uptime => values.stream.uptime_text(self.now),
-            Variable::RandomRange(bounds) => self.number(bounds),
-            Variable::RandomPick(options) => self.pick(options),
+            Variable::User => text.push_str(values.user),
+            Variable::ToUser => text.push_str(touser(values)),
+            Variable::Word(place) => text.push_str(values.args.get(*place).map_or("", String::as_str)),
+            Variable::Query => text.push_str(values.query),
+            Variable::QueryString => text.push_str(&percent_encoded(values.query)),
+            Variable::Count => match values.count {
+                Some(count) => text.push_str(&count.to_string()),
+                None => text.push_str(UNKNOWN),
+            },
+            Variable::Channel => text.push_str(values.channel),
+            Variable::Game => text.push_str(values.stream.game_text()),
+            Variable::Title => text.push_str(values.stream.title_text()),
+            Variable::Uptime => text.push_str(&values.stream.uptime_text(self.now)),
+            Variable::RandomRange(bounds) => text.push_str(&self.number(bounds)),
+            Variable::RandomPick(options) => text.push_str(&self.pick(options)),
             Variable::Time(zone) => match zone_of(&self.fill_all(zone)) {
-                Some(zone) => self.now.with_timezone(&zone).format("%H:%M").to_string(),
-                None => UNREADABLE.to_owned(),
+                Some(zone) => text.push_str(&self.now.with_timezone(&zone).format("%H:%M").to_string()),
+                None => text.push_str(UNREADABLE),
             },
             Variable::Countdown(when) => match moment::parse(&self.fill_all(when)) {
-                Some(moment) => human_duration(between(self.now, moment)),
-                None => UNREADABLE.to_owned(),
+                Some(moment) => text.push_str(&human_duration(between(self.now, moment))),
+                None => text.push_str(UNREADABLE),
             },
             Variable::Countup(when) => match moment::parse(&self.fill_all(when)) {
-                Some(moment) => human_duration(between(moment, self.now)),
-                None => UNREADABLE.to_owned(),
+                Some(moment) => text.push_str(&human_duration(between(moment, self.now))),
+                None => text.push_str(UNREADABLE),
             },
         }
     }
@@ -125,7 +129,7 @@ impl<R: rand::Rng> Filler<'_, R> {
     fn fill_all(&mut self, nodes: &[Node]) -> String {
         let mut text = String::new();
         for node in nodes {
-            text.push_str(&self.fill(node));
+            self.fill(node, &mut text);
             if text.len() > OUTPUT_BYTES_ENOUGH {
                 break;
             }
