@@ -74,7 +74,8 @@ impl Actor for ChannelActor {
             ChannelMsg::Drain => state.draining = true,
         }
         if state.may_stop(Instant::now()) {
-            state.flush().await;
+            // Boxed: it happens once, and its size would be moved about with every message.
+            Box::pin(state.flush()).await;
             state.stop_modules();
             myself.stop(None);
         }

@@ -1,5 +1,6 @@
 //! What a module can reach while it answers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +26,8 @@ pub struct Context {
     slot: Arc<ChannelSlot>,
     /// The channel's commands as the gate saw them.
     pub commands: Arc<CommandTable>,
-    /// What makes the op ids of this call: (source, id of what caused it).
-    cause: (Source, String),
+    /// What caused this call; its op ids are made of it.
+    event: Arc<ChatEvent>,
     module: &'static str,
     /// The caller's effective level.
     pub level: Level,
@@ -41,18 +42,16 @@ impl Context {
         slot: Arc<ChannelSlot>,
         commands: Arc<CommandTable>,
         module: &'static str,
-        event: &ChatEvent,
+        event: Arc<ChatEvent>,
     ) -> Self {
-        let cause_id = event.message_id.clone().unwrap_or_else(|| event.correlation_id.to_string());
-        Self {
-            services,
-            slot,
-            commands,
-            cause: (event.source, cause_id),
-            module,
-            level: event.user.level,
-            waited: Duration::ZERO,
-        }
+        let level = event.user.level;
+        Self { services, slot, commands, event, module, level, waited: Duration::ZERO }
+    }
+
+    /// The source of what caused this call, and its id there.
+    fn cause(&self) -> (Source, Cow<'_, str>) {
+        let id = self.event.message_id.as_deref().map(Cow::Borrowed);
+        (self.event.source, id.unwrap_or_else(|| Cow::Owned(self.event.correlation_id.to_string())))
     }
 
     pub fn channel_id(&self) -> ChannelId {
@@ -110,7 +109,7 @@ impl Context {
     pub fn rng(&self) -> SmallRng {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
-        (self.cause.0, &self.cause.1, self.module, self.slot.id, self.services.started_at).hash(&mut hasher);
+        (self.cause(), self.module, self.slot.id, self.services.started_at).hash(&mut hasher);
         SmallRng::seed_from_u64(hasher.finish())
     }
 
@@ -138,7 +137,8 @@ impl Context {
         T: Serialize + DeserializeOwned + Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Effect<T>, StorageError>> + Send + 'static,
     {
-        let op = OpId::new(&scope, self.cause.0.as_str(), &self.cause.1, self.module, step)?;
+        let (source, id) = self.cause();
+        let op = OpId::new(&scope, source.as_str(), &id, self.module, step)?;
         let services = Arc::clone(&self.services);
         let now = self.now();
         let (tell, told) = oneshot::channel();

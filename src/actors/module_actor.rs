@@ -18,7 +18,6 @@ use crate::messages::{
     CallEnd, CallReport, ChannelMsg, ChatEvent, CommandCall, CommandTable, ModuleMsg, ModuleRequest,
     OutboundReply, Permit, Reply, ReplySink, ReplyTarget,
 };
-use crate::telemetry::metric_names::SERVICE;
 use crate::telemetry::poll_slots::{PollSlot, Watched};
 
 /// Attempts at a retryable failure, the first included.
@@ -44,7 +43,7 @@ pub struct Running {
 
 /// Where the replies of a call go.
 struct Origin<'a> {
-    event: &'a ChatEvent,
+    event: &'a Arc<ChatEvent>,
     received: Instant,
     sink: &'a Arc<dyn ReplySink>,
     permit: Option<Arc<Permit>>,
@@ -136,9 +135,7 @@ impl ModuleActor {
             tokio::time::sleep(pause).await;
         };
         let label = if call.custom.is_some() { "custom" } else { self.command_label(&call.name) };
-        metrics::histogram!("waddlebot_command_duration_seconds", "service" => SERVICE, "command" => label,
-            "platform" => self.slot.platform.as_str())
-        .record(started.elapsed());
+        self.services.meters.took(self.slot.platform.as_str(), label, started.elapsed());
         match ended {
             Attempt::Returned(Err(ModuleError::Retry(reason) | ModuleError::Failed(reason))) => {
                 tracing::warn!(channel.key = %self.slot.key(), module.name = self.spec.name, attempts, reason,
@@ -164,7 +161,7 @@ impl ModuleActor {
         sink: &Arc<dyn ReplySink>,
         table: &Arc<CommandTable>,
     ) -> Result<(), ActorProcessingErr> {
-        let event = self.services.system_event(&self.slot);
+        let event = Arc::new(self.services.system_event(&self.slot));
         let origin = Origin { event: &event, received: Instant::now(), sink, permit: None };
         let ctx = self.context(&event, table, origin.received);
         let Running { module, polls } = running;
@@ -236,9 +233,9 @@ impl ModuleActor {
         fate
     }
 
-    fn context(&self, event: &ChatEvent, table: &Arc<CommandTable>, received: Instant) -> Context {
+    fn context(&self, event: &Arc<ChatEvent>, table: &Arc<CommandTable>, received: Instant) -> Context {
         let (services, slot) = (Arc::clone(&self.services), Arc::clone(&self.slot));
-        let mut ctx = Context::new(services, slot, Arc::clone(table), self.spec.name, event);
+        let mut ctx = Context::new(services, slot, Arc::clone(table), self.spec.name, Arc::clone(event));
         ctx.waited = received.elapsed();
         ctx
     }
@@ -282,9 +279,7 @@ impl ModuleActor {
     }
 
     fn count(&self, status: &'static str) {
-        metrics::counter!("waddlebot_module_executions_total", "service" => SERVICE, "module_type" => "builtin",
-            "module_name" => self.spec.name, "status" => status)
-        .increment(1);
+        self.services.meters.executed(self.spec.name, status);
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::{CommandSpec, ModuleSpec};
 
 pub mod alias;
@@ -48,13 +50,13 @@ pub const MODULES: &[ModuleSpec] = &[
 #[derive(Clone, Debug)]
 pub struct Registry {
     modules: Arc<Vec<ModuleSpec>>,
-    commands: Arc<HashMap<&'static str, (ModuleSpec, CommandSpec)>>,
+    commands: Arc<HashMap<&'static str, (ModuleSpec, CommandSpec), RandomState>>,
 }
 
 impl Registry {
     /// Indexes `modules`; a name that two rows claim goes to the first.
     pub fn new(modules: &[ModuleSpec]) -> Self {
-        let mut commands = HashMap::new();
+        let mut commands = HashMap::default();
         for module in modules {
             for command in module.commands {
                 for name in std::iter::once(&command.name).chain(command.also) {

@@ -91,8 +91,8 @@ impl Scheduler {
             return;
         }
         let Some(sink) = slot.outlet() else { return };
-        let delivery =
-            Delivery { event: self.event(&slot, timer), received: Instant::now(), sink, permit: None };
+        let event = Arc::new(self.event(&slot, timer));
+        let delivery = Delivery { event, received: Instant::now(), sink, permit: None };
         // A full lane is tried again with the next look at the timer.
         if let Offer::Queued { .. } = self.services.directory.route(&slot, delivery, EventClass::Control) {
             state.lines_at_fire.insert(timer.id, slot.lines());

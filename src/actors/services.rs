@@ -15,6 +15,7 @@ use crate::config::LimitsConfig;
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{ChatEvent, Chatter, Clock, EventKind, Source};
 use crate::telemetry::breakers::Breakers;
+use crate::telemetry::command_meters::CommandMeters;
 use crate::telemetry::poll_slots::PollSlots;
 
 /// The handles that actors share; made once at the start of the node.
@@ -30,6 +31,7 @@ pub struct Services {
     pub limits: LimitsConfig,
     /// What the metrics show of all breakers.
     pub breakers: Arc<Breakers>,
+    pub meters: CommandMeters,
     /// Channels whose table is read at the same time; the others wait their turn.
     pub loads: Arc<Semaphore>,
     /// Where the watchdog sees which module is being polled.

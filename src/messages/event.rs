@@ -126,7 +126,8 @@ pub struct ChatEvent {
 /// An event on its way through the node: the event, where its replies go, and its place in the channel's bound.
 #[derive(Debug)]
 pub struct Delivery {
-    pub event: ChatEvent,
+    /// Shared by everybody on its way: it is made once and never copied.
+    pub event: Arc<ChatEvent>,
     /// Monotonic time of receipt; ages and latencies are counted from here.
     pub received: Instant,
     /// The platform's sender or an HTTP caller's collector.

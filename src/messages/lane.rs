@@ -123,15 +123,13 @@ impl Lane {
     }
 
     /// Takes up to `max` events, oldest first; the flag says whether some are left.
-    pub fn take(&self, max: usize) -> (Vec<Delivery>, bool) {
+    pub fn take(&self, max: usize) -> (VecDeque<Delivery>, bool) {
         let mut queue = self.lock();
-        let n = queue.len().min(max);
-        let batch = queue.drain(..n).collect();
-        let left = !queue.is_empty();
-        if !left && queue.capacity() > 64 {
-            queue.shrink_to(0);
+        if queue.len() <= max {
+            // The memory goes with the batch: a channel that is silent keeps none.
+            return (std::mem::take(&mut *queue), false);
         }
-        (batch, left)
+        (queue.drain(..max).collect(), true)
     }
 
     /// Events that wait here or are under way to their reply.

@@ -24,14 +24,14 @@ pub struct CommandCall {
     /// The channel's number for this call; its report carries it back.
     pub ticket: u64,
     /// The registered name, lower case, without prefix.
-    pub name: String,
+    pub name: Arc<str>,
     /// What stands behind the name, trimmed.
     pub args: String,
     /// The caller's level, stored roles included.
     pub level: Level,
     /// `Some` when the command is a custom one.
     pub custom: Option<Arc<CustomCommand>>,
-    pub event: ChatEvent,
+    pub event: Arc<ChatEvent>,
     pub received: Instant,
     pub sink: Arc<dyn ReplySink>,
     pub permit: Option<Arc<Permit>>,
@@ -43,7 +43,7 @@ pub struct CommandCall {
 #[derive(Debug)]
 pub struct EventCall {
     pub ticket: u64,
-    pub event: ChatEvent,
+    pub event: Arc<ChatEvent>,
     pub received: Instant,
     pub sink: Arc<dyn ReplySink>,
     pub permit: Option<Arc<Permit>>,

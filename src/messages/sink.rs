@@ -27,7 +27,7 @@ pub struct OutboundReply {
 pub struct Completion {
     pub outcome: Outcome,
     /// The command's name; `None` when the event was no command.
-    pub command: Option<String>,
+    pub command: Option<Arc<str>>,
     /// The module that ran; `None` when none did.
     pub module: Option<&'static str>,
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::Level;
+use foldhash::fast::RandomState;
 
 use super::CustomCommand;
 
@@ -23,11 +24,18 @@ pub struct TableEntry {
 #[derive(Debug, Default)]
 pub struct CommandTable {
     /// By name, lower case.
-    pub commands: HashMap<String, TableEntry>,
+    pub commands: HashMap<String, TableEntry, RandomState>,
     /// Alias name → body.
-    pub aliases: HashMap<String, String>,
+    pub aliases: HashMap<String, String, RandomState>,
     /// Platform user id, or `login:<login>`, → regular or editor.
-    pub roles: HashMap<String, Level>,
+    pub roles: HashMap<String, Level, RandomState>,
     /// Module → enabled, where somebody switched.
-    pub modules: HashMap<String, bool>,
+    pub modules: HashMap<String, bool, RandomState>,
+}
+
+impl CommandTable {
+    /// Whether a module answers in this channel: it does unless somebody switched it off.
+    pub fn is_module_on(&self, module: &str) -> bool {
+        self.modules.is_empty() || self.modules.get(module).copied().unwrap_or(true)
+    }
 }

@@ -19,6 +19,7 @@ use crate::cluster::directory::SlotSpec;
 use crate::config::Config;
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{ByteBudget, Clock, CommandInfo, ModuleInfo};
+use crate::telemetry::command_meters::CommandMeters;
 
 /// Bytes that all data lanes of the node may hold together.
 const DATA_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -85,6 +86,7 @@ pub fn services(
         registry: Registry::new(MODULES),
         limits: config.limits.clone(),
         breakers: Arc::default(),
+        meters: CommandMeters::default(),
         loads: Arc::new(Semaphore::new(LOADS_MAX)),
         poll_slots: Arc::default(),
         suspects: last_abort.into_iter().map(|abort| (abort.channel_key, abort.module)).collect(),

@@ -55,7 +55,7 @@ fn answer(delivery: Delivery) {
     delivery.sink.deliver(OutboundReply {
         channel_id: delivery.event.channel_id,
         reply: Reply::text(text),
-        in_reply_to: delivery.event.message_id,
+        in_reply_to: delivery.event.message_id.clone(),
         received: delivery.received,
         correlation_id: delivery.event.correlation_id,
         permit: delivery.permit.map(Arc::new),

@@ -25,7 +25,7 @@ const RATE_WINDOWS_MAX: usize = 4_096;
 pub struct Passed {
     pub module: &'static str,
     /// The registered name; other spellings are resolved.
-    pub name: String,
+    pub name: Arc<str>,
     pub args: String,
     pub level: Level,
     pub custom: Option<Arc<CustomCommand>>,
@@ -35,18 +35,17 @@ pub struct Passed {
 }
 
 /// What the gate took for a command, so that a failure gives it back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Reservation {
-    command: String,
-    user: String,
     at: Instant,
     cooldown: bool,
+    rate_slot: bool,
 }
 
 /// What stands behind a name in this channel.
 struct Found {
     module: &'static str,
-    name: String,
+    name: Arc<str>,
     level: Level,
     cooldown: CooldownSpec,
     enabled: bool,
@@ -57,7 +56,8 @@ struct Found {
 #[derive(Debug)]
 pub struct Gate {
     pub cooldowns: Cooldowns,
-    rates: HashMap<(String, String), SlidingWindow>,
+    /// By command and user, see [`rate_key`].
+    rates: HashMap<String, SlidingWindow>,
     registry: Registry,
     rate_limit: u32,
     rate_window: Duration,
@@ -89,11 +89,11 @@ impl Gate {
         let refuse = |refusal| (name.clone(), refusal);
         let found = find(table, &self.registry, &name)
             .ok_or_else(|| refuse(Refusal::Unknown { command: name.clone() }))?;
-        if !table.modules.get(found.module).copied().unwrap_or(true) {
+        if !table.is_module_on(found.module) {
             return Err(refuse(Refusal::ModuleDisabled { module: found.module.to_owned() }));
         }
         if !found.enabled {
-            return Err(refuse(Refusal::CommandDisabled { command: found.name }));
+            return Err(refuse(Refusal::CommandDisabled { command: found.name.to_string() }));
         }
         let level = effective_level(table, user);
         if level < found.level {
@@ -118,28 +118,27 @@ impl Gate {
         level: Level,
         now: Instant,
     ) -> Result<Reservation, Refusal> {
-        let user = user_key(user).to_owned();
+        let user = user_key(user);
         let cooldown = level < Level::Moderator && found.cooldown != CooldownSpec::default();
         if cooldown {
             self.cooldowns
-                .reserve(&found.name, &user, found.cooldown, now)
+                .reserve(&found.name, user, found.cooldown, now)
                 .map_err(|left| Refusal::Cooldown { seconds_left: seconds_up(left) })?;
         }
-        let reservation = Reservation { command: found.name.clone(), user, at: now, cooldown };
-        if let Err(left) = self.take_rate_slot(&reservation, now) {
+        if let Err(left) = self.take_rate_slot(&found.name, user, now) {
             if cooldown {
-                self.cooldowns.release(&reservation.command, &reservation.user, now);
+                self.cooldowns.release(&found.name, user, now);
             }
             return Err(Refusal::RateLimited { seconds_left: seconds_up(left) });
         }
-        Ok(reservation)
+        Ok(Reservation { at: now, cooldown, rate_slot: self.rate_limit > 0 })
     }
 
-    fn take_rate_slot(&mut self, taken: &Reservation, now: Instant) -> Result<(), Duration> {
+    fn take_rate_slot(&mut self, command: &str, user: &str, now: Instant) -> Result<(), Duration> {
         if self.rate_limit == 0 {
             return Ok(());
         }
-        let key = (taken.user.clone(), taken.command.clone());
+        let key = rate_key(command, user);
         if !self.rates.contains_key(&key) && self.rates.len() >= RATE_WINDOWS_MAX {
             self.prune(now);
             if self.rates.len() >= RATE_WINDOWS_MAX {
@@ -151,13 +150,15 @@ impl Gate {
         window.try_take(now)
     }
 
-    /// Gives back what a failed command took.
-    pub fn release(&mut self, reservation: &Reservation) {
+    /// Gives back what a failed `command` of `user` took.
+    pub fn release(&mut self, command: &str, user: &Chatter, reservation: Reservation) {
+        let user = user_key(user);
         if reservation.cooldown {
-            self.cooldowns.release(&reservation.command, &reservation.user, reservation.at);
+            self.cooldowns.release(command, user, reservation.at);
         }
-        let key = (reservation.user.clone(), reservation.command.clone());
-        if let Some(window) = self.rates.get_mut(&key) {
+        if reservation.rate_slot
+            && let Some(window) = self.rates.get_mut(&rate_key(command, user))
+        {
             window.give_back(reservation.at);
         }
     }
@@ -179,6 +180,11 @@ pub fn effective_level(table: &CommandTable, user: &Chatter) -> Level {
         if table.roles.is_empty() { None } else { table.roles.get(&format!("login:{}", user.login)) }
     });
     stored.copied().unwrap_or_default().max(user.level)
+}
+
+/// One rate window. No name of a command holds a control character.
+fn rate_key(command: &str, user: &str) -> String {
+    [command, "\0", user].concat()
 }
 
 /// Who counts as one user: the platform's id, or the login where there is none.
@@ -217,7 +223,7 @@ fn find(table: &CommandTable, registry: &Registry, name: &str) -> Option<Found> 
     if let Some(entry) = table.commands.get(name).or_else(|| table.commands.get(canonical)) {
         return Some(Found {
             module: registry.module(&entry.module)?.name,
-            name: if entry.custom.is_some() { name.to_owned() } else { canonical.to_owned() },
+            name: if entry.custom.is_some() { name.into() } else { canonical.into() },
             level: entry.level,
             cooldown: CooldownSpec {
                 global: Duration::from_secs(entry.cooldown_secs.into()),
@@ -230,7 +236,7 @@ fn find(table: &CommandTable, registry: &Registry, name: &str) -> Option<Found> 
     let (module, command) = builtin?;
     Some(Found {
         module: module.name,
-        name: command.name.to_owned(),
+        name: command.name.into(),
         level: command.level,
         cooldown: CooldownSpec {
             global: Duration::from_secs(command.cooldown_secs.into()),

@@ -14,7 +14,6 @@ use super::state::{State, Table};
 use crate::messages::{
     CommandCall, CommandTable, Completion, Delivery, EventCall, EventKind, Line, OutboundReply, Reply, Source,
 };
-use crate::telemetry::metric_names::SERVICE;
 
 /// Events that may wait for the channel's table.
 const WAITING_MAX: usize = 64;
@@ -114,14 +113,15 @@ impl State {
         }
         let registry = self.services.registry.clone();
         let kind = event.kind;
-        let enabled = |name: &str| table.modules.get(name).copied().unwrap_or(true);
-        let subscribed =
-            registry.modules().iter().filter(|spec| spec.events.contains(&kind) && enabled(spec.name));
+        let subscribed = registry
+            .modules()
+            .iter()
+            .filter(|spec| spec.events.contains(&kind) && table.is_module_on(spec.name));
         let permit = delivery.permit.map(Arc::new);
         for spec in subscribed {
             let call = EventCall {
                 ticket: self.ticket(),
-                event: delivery.event.clone(),
+                event: Arc::clone(&delivery.event),
                 received: delivery.received,
                 sink: Arc::clone(&delivery.sink),
                 permit: permit.clone(),
@@ -171,7 +171,7 @@ impl State {
         let outcome = Outcome::Refused { refusal };
         self.count_command(&name, &outcome);
         self.note(format!("!{name} by {}", delivery.event.user.login), outcome.clone());
-        delivery.sink.done(&Completion { outcome, command, module: None });
+        delivery.sink.done(&Completion { outcome, command: command.map(Arc::from), module: None });
     }
 
     /// Counts a command under a label that does not grow with what people type.
@@ -181,9 +181,6 @@ impl State {
             None if matches!(outcome, Outcome::Refused { refusal: Refusal::Unknown { .. } }) => "unknown",
             None => "custom",
         };
-        let (platform, status) = (self.slot.platform.as_str(), outcome.status());
-        metrics::counter!("waddlebot_commands_total", "service" => SERVICE, "command" => label,
-            "platform" => platform, "status" => status)
-        .increment(1);
+        self.services.meters.ended(self.slot.platform.as_str(), label, outcome.status());
     }
 }

@@ -88,7 +88,7 @@ impl Seat {
 }
 
 fn listens(spec: &ModuleSpec, table: &CommandTable) -> bool {
-    spec.lines && table.modules.get(spec.name).copied().unwrap_or(true)
+    spec.lines && table.is_module_on(spec.name)
 }
 
 /// Counts lines that a module asked for and did not get.

@@ -182,7 +182,7 @@ fn without_roles(former: &CommandTable) -> CommandTable {
     CommandTable {
         commands: former.commands.clone(),
         aliases: former.aliases.clone(),
-        roles: HashMap::new(),
+        roles: HashMap::default(),
         modules: former.modules.clone(),
     }
 }

@@ -11,7 +11,7 @@ impl State {
     pub fn report(&self) -> ChannelReport {
         let now = Instant::now();
         let enabled = |name: &str| match &self.table {
-            Table::Ready(table) => table.modules.get(name).copied().unwrap_or(true),
+            Table::Ready(table) => table.is_module_on(name),
             _ => true,
         };
         let mut modules: Vec<_> =

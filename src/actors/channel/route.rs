@@ -1,6 +1,5 @@
 //! From the gate to the module actor: ask the breaker, start the actor, hand over one call at a time, end it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -35,7 +34,7 @@ impl Work {
                 (ModuleMsg::Command(call), end, ticket)
             }
             Self::Event(call) => {
-                let (end, ticket) = (Self::event_endings(&call), call.ticket);
+                let (end, ticket) = (CallEndings::of_event(&call), call.ticket);
                 (ModuleMsg::Event(call), end, ticket)
             }
         }
@@ -43,18 +42,6 @@ impl Work {
 
     pub(super) fn endings(self) -> CallEndings {
         self.split().1
-    }
-
-    fn event_endings(call: &EventCall) -> CallEndings {
-        CallEndings {
-            command: None,
-            user: call.event.user.login.clone(),
-            reservation: None,
-            sink: Arc::clone(&call.sink),
-            in_reply_to: None,
-            received: call.received,
-            correlation_id: call.event.correlation_id,
-        }
     }
 }
 
@@ -283,12 +270,12 @@ impl State {
 
     /// A refusal of a call that had passed the gate: what it took comes back.
     fn end_refused(&mut self, module: &'static str, end: &CallEndings, refusal: Refusal) {
-        let command = end.command.clone().unwrap_or_default();
+        let command = end.command.as_deref().unwrap_or_default();
         let what = format!("{module}/{}", refusal.status());
         let window = std::time::Duration::from_secs(30);
         if end.command.is_some()
-            && let Some(text) = refusal.said_in_chat(&command)
-            && self.said.should_say(&end.user, &what, Instant::now(), window)
+            && let Some(text) = refusal.said_in_chat(command)
+            && self.said.should_say(&end.event.user.login, &what, Instant::now(), window)
         {
             self.say(end, text);
         }
@@ -308,8 +295,8 @@ impl State {
     }
 
     fn close_failed(&mut self, module: &'static str, end: &CallEndings, outcome: Outcome) {
-        if let Some(reservation) = &end.reservation {
-            self.gate.release(reservation);
+        if let (Some(command), Some(reservation)) = (&end.command, end.reservation) {
+            self.gate.release(command, &end.event.user, reservation);
         }
         self.close(module, end, outcome);
     }
@@ -317,7 +304,7 @@ impl State {
     fn close(&mut self, module: &'static str, end: &CallEndings, outcome: Outcome) {
         if let Some(command) = &end.command {
             self.count_command(command, &outcome);
-            self.note(format!("!{command} by {}", end.user), outcome.clone());
+            self.note(format!("!{command} by {}", end.event.user.login), outcome.clone());
         }
         end.done(module, outcome);
     }
@@ -326,9 +313,9 @@ impl State {
         end.sink.deliver(OutboundReply {
             channel_id: self.slot.id,
             reply: Reply::text(text),
-            in_reply_to: end.in_reply_to.clone(),
+            in_reply_to: end.event.message_id.clone(),
             received: end.received,
-            correlation_id: end.correlation_id,
+            correlation_id: end.event.correlation_id,
             permit: None,
         });
     }

@@ -13,7 +13,7 @@ use ractor::ActorRef;
 use super::gate::Reservation;
 use super::route::Work;
 use crate::actors::ModuleSpec;
-use crate::messages::{CommandCall, Completion, Line, ModuleMsg, ReplySink};
+use crate::messages::{ChatEvent, CommandCall, Completion, EventCall, Line, ModuleMsg, ReplySink};
 use crate::telemetry::breakers::{Breakers, Shown};
 
 /// Calls that may wait behind one that takes long; one more is refused as busy.
@@ -34,25 +34,31 @@ pub struct InFlight {
 #[derive(Debug)]
 pub struct CallEndings {
     /// The command's name; `None` for an event.
-    pub command: Option<String>,
-    pub user: String,
+    pub command: Option<Arc<str>>,
+    pub event: Arc<ChatEvent>,
     pub reservation: Option<Reservation>,
     pub sink: Arc<dyn ReplySink>,
-    pub in_reply_to: Option<String>,
     pub received: Instant,
-    pub correlation_id: domain::CorrelationId,
 }
 
 impl CallEndings {
     pub fn of_command(call: &CommandCall, reservation: Reservation) -> Self {
         Self {
-            command: Some(call.name.clone()),
-            user: call.event.user.login.clone(),
+            command: Some(Arc::clone(&call.name)),
+            event: Arc::clone(&call.event),
             reservation: Some(reservation),
             sink: Arc::clone(&call.sink),
-            in_reply_to: call.event.message_id.clone(),
             received: call.received,
-            correlation_id: call.event.correlation_id,
+        }
+    }
+
+    pub fn of_event(call: &EventCall) -> Self {
+        Self {
+            command: None,
+            event: Arc::clone(&call.event),
+            reservation: None,
+            sink: Arc::clone(&call.sink),
+            received: call.received,
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use domain::Outcome;
 use domain::cooldown::SaidOnce;
 use domain::recent_ids::{IDS_MAX, IDS_TTL, RecentIds};
+use foldhash::fast::RandomState;
 use ractor::ActorRef;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -45,7 +46,8 @@ pub struct State {
     pub seen: RecentIds,
     pub gate: Gate,
     pub said: SaidOnce,
-    pub seats: HashMap<&'static str, Seat>,
+    /// Boxed: a table of one would make room for four.
+    pub seats: HashMap<&'static str, Box<Seat>, RandomState>,
     /// Uses of aliases since the last flush.
     pub alias_uses: HashMap<String, i64>,
     /// Lines for the modules that asked for all of them, sent once a turn.
@@ -70,7 +72,7 @@ impl State {
             waiting: VecDeque::new(),
             seen: RecentIds::new(IDS_MAX, IDS_TTL),
             said: SaidOnce::default(),
-            seats: HashMap::new(),
+            seats: HashMap::default(),
             alias_uses: HashMap::new(),
             lines: Vec::new(),
             lines_sink: None,
@@ -84,10 +86,11 @@ impl State {
 
     /// The place of a module in this channel, made at its first use.
     pub fn seat(&mut self, spec: &ModuleSpec) -> &mut Seat {
-        let suspect = self.services.is_suspect(&self.slot, spec.name);
-        let jitter = self.rng.random::<f64>();
-        let breakers = &self.services.breakers;
-        self.seats.entry(spec.name).or_insert_with(|| Seat::new(*spec, suspect, jitter, breakers))
+        let Self { services, slot, rng, seats, .. } = self;
+        seats.entry(spec.name).or_insert_with(|| {
+            let suspect = services.is_suspect(slot, spec.name);
+            Box::new(Seat::new(*spec, suspect, rng.random(), &services.breakers))
+        })
     }
 
     /// A number in [0, 1) for back-offs.
@@ -110,7 +113,7 @@ impl State {
         (self.draining || idle)
             && self.waiting.is_empty()
             && self.slot.lane.is_empty()
-            && self.seats.values().all(Seat::is_quiet)
+            && self.seats.values().all(|seat| seat.is_quiet())
     }
 
     /// The periodic look: what was lost is ended, idle modules are let go.

@@ -67,7 +67,7 @@ fn a_failed_command_gives_its_cooldown_and_its_rate_slot_back() {
     let ann = viewer("ann", Level::Everyone);
     for _ in 0..200 {
         let passed = judge(&mut gate, &table, &ann, "!hi", now).expect("everything was given back");
-        gate.release(&passed.reservation);
+        gate.release(&passed.name, &ann, passed.reservation);
     }
 }
 
@@ -121,10 +121,7 @@ fn an_alias_is_followed_three_deep_and_no_deeper() {
         }
     });
     let passed = judge(&mut gate(), &chain, &ann, "!a one two", now).unwrap();
-    assert_eq!(
-        (passed.name.as_str(), passed.args.as_str(), passed.alias.as_deref()),
-        ("hi", "one two", Some("a"))
-    );
+    assert_eq!((&*passed.name, passed.args.as_str(), passed.alias.as_deref()), ("hi", "one two", Some("a")));
     assert_eq!(judge(&mut gate(), &chain, &ann, "!x", now).unwrap_err(), Refusal::AliasDepth);
 }
 

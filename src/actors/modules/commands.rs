@@ -105,7 +105,7 @@ impl Module for Commands {
         if let Some(custom) = &call.custom {
             return self.templates.run(ctx, call, custom).await;
         }
-        let (verb, args) = match call.name.as_str() {
+        let (verb, args) = match &*call.name {
             "addcom" => (Verb::Add, call.args.as_str()),
             "editcom" => (Verb::Edit, call.args.as_str()),
             "delcom" => (Verb::Remove, call.args.as_str()),

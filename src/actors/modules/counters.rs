@@ -62,7 +62,7 @@ enum Deed {
 #[async_trait]
 impl Module for Counters {
     async fn on_command(&mut self, ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
-        let text = match call.name.as_str() {
+        let text = match &*call.name {
             "counter" => manage::run(ctx, call).await?,
             "editcounter" => {
                 let (name, deed) = split_word(&call.args);

@@ -33,7 +33,7 @@ struct Ping;
 #[async_trait]
 impl Module for Ping {
     async fn on_command(&mut self, ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
-        let text = match call.name.as_str() {
+        let text = match &*call.name {
             "ping" if call.level >= Level::Moderator => {
                 format!("Pong! (node {}, {} µs)", ctx.node_id(), call.received.elapsed().as_micros())
             }

@@ -44,7 +44,7 @@ struct Roles;
 #[async_trait]
 impl Module for Roles {
     async fn on_command(&mut self, ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
-        let role = if call.name == "editors" { Level::Editor } else { Level::Regular };
+        let role = if &*call.name == "editors" { Level::Editor } else { Level::Regular };
         let mut words = call.args.split_whitespace();
         let verb = words.next().unwrap_or("list").to_ascii_lowercase();
         let user = words.next();

@@ -66,6 +66,7 @@ impl World {
             limits: Config::local(std::iter::empty()).unwrap().limits,
             poll_slots: Arc::default(),
             breakers: Arc::default(),
+            meters: crate::telemetry::command_meters::CommandMeters::default(),
             loads: Arc::new(tokio::sync::Semaphore::new(1)),
             suspects: Vec::new(),
         });
@@ -127,11 +128,11 @@ impl World {
         };
         let call = CommandCall {
             ticket: 1,
-            name,
+            name: name.into(),
             args: typed.args.to_owned(),
             level,
             custom,
-            event: self.event(level, user, line, message_id),
+            event: Arc::new(self.event(level, user, line, message_id)),
             received: Instant::now(),
             sink: Arc::new(NoSink),
             permit: None,
@@ -144,7 +145,7 @@ impl World {
     /// Gives `event` to a module.
     pub async fn event_to(&mut self, module: &str, event: &ChatEvent) -> Result<Vec<Reply>, ModuleError> {
         let table = self.table().await;
-        let (ctx, module) = self.enter(module, event, &table);
+        let (ctx, module) = self.enter(module, &Arc::new(event.clone()), &table);
         module.on_event(&ctx, event).await
     }
 
@@ -174,7 +175,7 @@ impl World {
     fn enter(
         &mut self,
         module: &str,
-        event: &ChatEvent,
+        event: &Arc<ChatEvent>,
         table: &Arc<CommandTable>,
     ) -> (Context, &mut Box<dyn Module>) {
         let spec = *self.services.registry.module(module).expect("the module is in the registry");
@@ -183,7 +184,7 @@ impl World {
             Arc::clone(&self.slot),
             Arc::clone(table),
             spec.name,
-            event,
+            Arc::clone(event),
         );
         (ctx, self.modules.entry(spec.name).or_insert_with(spec.new))
     }

@@ -28,7 +28,7 @@ pub const KEY: &str = "9f3c1e7ab24d6058c1f7e92ab3d4605f";
 pub struct FakeChannels {
     directory: OnceLock<Arc<Directory>>,
     /// What the channels saw, oldest first.
-    pub seen: Mutex<Vec<ChatEvent>>,
+    pub seen: Mutex<Vec<Arc<ChatEvent>>>,
     /// Events that are never ended.
     kept: Mutex<Vec<Delivery>>,
 }
@@ -48,11 +48,11 @@ impl Spawner for FakeChannels {
 
 impl FakeChannels {
     fn answer(&self, delivery: Delivery) {
-        let event = delivery.event.clone();
-        self.seen.lock().unwrap().push(event.clone());
+        let event = Arc::clone(&delivery.event);
+        self.seen.lock().unwrap().push(Arc::clone(&event));
         let end = |outcome, command: &str| {
             let module = matches!(outcome, Outcome::Answered).then_some("ping");
-            delivery.sink.done(&Completion { outcome, command: Some(command.to_owned()), module });
+            delivery.sink.done(&Completion { outcome, command: Some(command.into()), module });
         };
         let say = |text: &str| {
             delivery.sink.deliver(OutboundReply {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use domain::CorrelationId;
+use foldhash::fast::RandomState;
 use memchr::memmem::Finder;
 use metrics::Counter;
 use rand::RngExt;
@@ -112,7 +113,7 @@ pub struct Intake {
     clock: Clock,
     outlet: Arc<Outlet>,
     entries: Vec<Entry>,
-    by_login: HashMap<String, usize>,
+    by_login: HashMap<String, usize, RandomState>,
     /// Entries with plain lines in this batch.
     touched: Vec<usize>,
     tally: Tally,
@@ -137,7 +138,7 @@ impl Intake {
             clock,
             outlet,
             entries: Vec::new(),
-            by_login: HashMap::new(),
+            by_login: HashMap::default(),
             touched: Vec::new(),
             tally: Tally::default(),
             meters: Meters::new(),
@@ -278,7 +279,7 @@ impl Intake {
     fn route(&mut self, index: usize, event: ChatEvent, class: EventClass) {
         let Handle { slot, sender } = &self.entries[index].handle;
         let sink = Arc::clone(sender) as Arc<dyn crate::messages::ReplySink>;
-        let delivery = Delivery { event, received: self.received, sink, permit: None };
+        let delivery = Delivery { event: Arc::new(event), received: self.received, sink, permit: None };
         if let Offer::Full(delivery) = self.directory.route(slot, delivery, class) {
             self.held.push((Arc::clone(slot), delivery, class));
         }

@@ -1,6 +1,7 @@
 //! The tags of a line, scanned only when somebody needs one.
 
 use domain::Level;
+use memchr::memchr;
 
 /// The section between `@` and the first space: `key=value;key=value`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,7 +10,16 @@ pub struct Tags<'a>(pub &'a str);
 impl<'a> Tags<'a> {
     /// Every key with its value as it stands on the wire.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.0.split(';').map(|tag| tag.split_once('=').unwrap_or((tag, "")))
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let end = memchr(b';', rest.as_bytes()).unwrap_or(rest.len());
+            let tag = &rest[..end];
+            rest = rest.get(end + 1..).unwrap_or_default();
+            Some(memchr(b'=', tag.as_bytes()).map_or((tag, ""), |at| (&tag[..at], &tag[at + 1..])))
+        })
     }
 
     /// The value of `key` as it stands on the wire; `None` when it is absent or empty.

@@ -61,7 +61,7 @@ impl Templates {
         custom: &Arc<CustomCommand>,
     ) -> Result<Arc<Template>, domain::template::TemplateError> {
         if let Some((of, template)) = self.parsed.get(&custom.id)
-            && of.response == custom.response
+            && (Arc::ptr_eq(of, custom) || of.response == custom.response)
         {
             return Ok(Arc::clone(template));
         }

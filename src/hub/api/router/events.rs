@@ -125,7 +125,7 @@ fn handled(
         session_id: session_id.to_string(),
         processed: module.is_some() && refusal.is_none(),
         status,
-        command,
+        command: command.as_deref().map(str::to_owned),
         module,
         response,
         action: actions.next(),

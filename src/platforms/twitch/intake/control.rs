@@ -20,8 +20,9 @@ impl Intake {
         match command {
             "001" => self.welcome(line),
             "USERNOTICE" => return self.user_notice(line),
+            "USERSTATE" => self.user_state(line),
             "RECONNECT" => self.news.wants_reconnect = true,
-            "JOIN" | "PART" | "ROOMSTATE" | "USERSTATE" | "NOTICE" | "CLEARCHAT" => {
+            "JOIN" | "PART" | "ROOMSTATE" | "NOTICE" | "CLEARCHAT" => {
                 let parsed = IRCMessage::parse(line).ok().map(ServerMessage::try_from);
                 let Some(Ok(message)) = parsed else { return self.meters.malformed.increment(1) };
                 self.server_message(message);
@@ -39,6 +40,23 @@ impl Intake {
         }
     }
 
+    /// What the bot is in a channel. Comes after each line that it says, so it is read without making a message of it:
+    /// `@badges=moderator/1;…;mod=1 :tmi.twitch.tv USERSTATE #channel`
+    fn user_state(&mut self, line: &str) {
+        let Some((tags, rest)) = line.strip_prefix('@').and_then(|line| line.split_once(' ')) else { return };
+        let login = rest.rsplit_once('#').map_or("", |(_, login)| login.trim_end());
+        let tags = Tags(tags);
+        let privileged = |badge: &str| {
+            let name = badge.split_once('/').map_or(badge, |(name, _)| name);
+            matches!(name, "broadcaster" | "moderator" | "lead_moderator" | "vip")
+        };
+        let is_moderator = tags.get("mod") == Some("1")
+            || tags.get("badges").is_some_and(|badges| badges.split(',').any(privileged));
+        if let Some(index) = self.index(login) {
+            self.entries[index].handle.sender.set_moderator(is_moderator);
+        }
+    }
+
     fn server_message(&mut self, message: ServerMessage) {
         match message {
             ServerMessage::Join(join) if join.user_login == self.own_login => {
@@ -52,15 +70,6 @@ impl Intake {
                 self.learn(&room.channel_login, &room.channel_id);
                 if let (Some(slow), Some(index)) = (room.slow_mode, self.index(&room.channel_login)) {
                     self.entries[index].handle.sender.set_slow(slow);
-                }
-            }
-            ServerMessage::UserState(user) => {
-                let privileged =
-                    |name: &str| matches!(name, "broadcaster" | "moderator" | "lead_moderator" | "vip");
-                let is_moderator = user.badges.iter().any(|badge| privileged(&badge.name))
-                    || user.source.tags.0.get("mod").is_some_and(|value| value == "1");
-                if let Some(index) = self.index(&user.channel_login) {
-                    self.entries[index].handle.sender.set_moderator(is_moderator);
                 }
             }
             ServerMessage::ClearChat(clear) => self.clear_chat(&clear.channel_login, &clear.action),

@@ -51,7 +51,8 @@ pub(super) fn accept(
     let (sink, collected) = collector();
     hub.sessions.open(session_id, Session { channel_id: slot.id, sink: Arc::downgrade(&sink) }, received);
     let class = class_of(&event);
-    let offer = hub.deps.directory.route(&slot, Delivery { event, received, sink, permit: None }, class);
+    let delivery = Delivery { event: Arc::new(event), received, sink, permit: None };
+    let offer = hub.deps.directory.route(&slot, delivery, class);
     match offer {
         // What was shed has told its collector so.
         Offer::Queued { .. } | Offer::Shed { .. } => Ok(Waiting { session_id, collected }),
