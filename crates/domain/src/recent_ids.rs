@@ -173,6 +173,6 @@ mod tests {
     #[test]
     fn an_empty_memory_allocates_nothing() {
         let ids = RecentIds::default();
-        assert_eq!((ids.hashes.capacity(), ids.seen_secs.capacity()), (0, 0));
+        assert_eq!((ids.halves.capacity(), ids.seen_secs.capacity()), (0, 0));
     }
 }

@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::TwitchMsg;
 use super::intake::{Handle, Intake};
-use super::lines::{LineBuffer, READ_BYTES_MAX};
+use super::lines::LineCutter;
 use super::outlet::{Batch, Outlet};
 use super::sender::count_dropped;
 use super::settings::Settings;
-use super::socket::{self, Reader, Trust, Writer};
+use super::socket::{self, READ_BYTES_MAX, Reader, Trust, Writer};
 use crate::cluster::Directory;
 use crate::messages::Clock;
 
@@ -182,7 +182,7 @@ struct Reading {
     actor: ActorRef<TwitchMsg>,
     /// Cancelled when the node drains.
     drains: CancellationToken,
-    buffer: LineBuffer,
+    cutter: LineCutter,
     intake: Intake,
     is_logged_in: bool,
     /// A PING of ours is on its way.
@@ -195,7 +195,7 @@ impl Reading {
     fn new(start: Start) -> Self {
         Self {
             id: start.id,
-            buffer: LineBuffer::new(start.settings.line_bytes_max),
+            cutter: LineCutter::new(start.settings.line_bytes_max),
             intake: Intake::new(start.directory, start.clock, Arc::clone(&start.outlet)),
             outlet: start.outlet,
             orders: start.orders,
@@ -210,6 +210,10 @@ impl Reading {
     async fn run(mut self, mut reader: Reader) -> End {
         let mut may_read = true;
         loop {
+            let read = reader.read(|bytes| {
+                self.intake.begin();
+                self.cutter.cut(bytes, |found| self.intake.take(found));
+            });
             tokio::select! {
                 order = self.orders.recv() => match order {
                     Some(order) => self.obey(order),
@@ -217,10 +221,10 @@ impl Reading {
                     None => return std::future::pending().await,
                 },
                 () = self.drains.cancelled(), if may_read => may_read = false,
-                read = timeout_at(self.patience.into(), reader.read(&mut self.buffer.bytes)), if may_read => match read {
+                read = timeout_at(self.patience.into(), read), if may_read => match read {
                     Ok(Ok(0)) => return End::Lost("Twitch closed the connection".to_owned()),
                     Ok(Ok(n)) => {
-                        if let Some(end) = self.take_lines().await {
+                        if let Some(end) = self.took_lines().await {
                             return end;
                         }
                         if n >= READ_BYTES_MAX {
@@ -243,12 +247,9 @@ impl Reading {
         self.outlet.push_line("PING :waddlebot");
     }
 
-    /// Works off what one read brought. `Some`: the connection is over.
-    async fn take_lines(&mut self) -> Option<End> {
+    /// Settles what the lines of one read caused. `Some`: the connection is over.
+    async fn took_lines(&mut self) -> Option<End> {
         self.is_asked = false;
-        self.intake.begin();
-        let intake = &mut self.intake;
-        self.buffer.cut(|found| intake.take(found));
         let news = self.intake.end();
         let login_failed = news.login_failed;
         self.is_logged_in |= news.logged_in_as.is_some();

@@ -28,11 +28,29 @@ mod control;
 const FULL_WAIT_MAX: Duration = Duration::from_secs(10);
 const FULL_POLL: Duration = Duration::from_millis(50);
 
+/// More than a login of Twitch has.
+const LOGIN_BYTES_MAX: usize = 32;
+
 /// A channel as its connection knows it.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub slot: Arc<ChannelSlot>,
     pub sender: Arc<ChannelSender>,
+}
+
+/// A login as the key of a table: it stands in the table itself, so that finding a channel follows no pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct LoginKey([u8; LOGIN_BYTES_MAX]);
+
+impl LoginKey {
+    /// Logins of Twitch have at most 25 characters of ASCII. A longer text is no login and is cut: it finds nothing, since
+    /// no login is as long.
+    fn of(login: &str) -> Self {
+        let mut key = [0; LOGIN_BYTES_MAX];
+        let n_bytes = login.len().min(LOGIN_BYTES_MAX);
+        key[..n_bytes].copy_from_slice(&login.as_bytes()[..n_bytes]);
+        Self(key)
+    }
 }
 
 #[derive(Debug)]
@@ -113,7 +131,7 @@ pub struct Intake {
     clock: Clock,
     outlet: Arc<Outlet>,
     entries: Vec<Entry>,
-    by_login: HashMap<String, usize, RandomState>,
+    by_login: HashMap<LoginKey, usize, RandomState>,
     /// Entries with plain lines in this batch.
     touched: Vec<usize>,
     tally: Tally,
@@ -153,7 +171,7 @@ impl Intake {
 
     /// Knows a channel from now on: its lines are taken.
     pub fn add(&mut self, handle: Handle) {
-        let login = handle.slot.login.clone();
+        let login = LoginKey::of(&handle.slot.login);
         let entry = Entry { handle, n_plain: 0, is_joined: false };
         if let Some(index) = self.by_login.get(&login) {
             self.entries[*index] = entry;
@@ -167,10 +185,10 @@ impl Intake {
     pub fn remove(&mut self, login: &str) {
         // The plain lines so far are noted by index.
         self.count_plain();
-        let Some(index) = self.by_login.remove(login) else { return };
+        let Some(index) = self.by_login.remove(&LoginKey::of(login)) else { return };
         self.entries.swap_remove(index);
         if let Some(moved) = self.entries.get(index) {
-            self.by_login.insert(moved.handle.slot.login.clone(), index);
+            self.by_login.insert(LoginKey::of(&moved.handle.slot.login), index);
         }
     }
 
@@ -235,7 +253,7 @@ impl Intake {
 
     fn chat(&mut self, line: &ChatLine<'_>) {
         self.tally.chat += 1;
-        let Some(index) = self.by_login.get(line.channel_login).copied() else {
+        let Some(index) = self.index(line.channel_login) else {
             self.tally.handled += 1;
             return;
         };
@@ -255,6 +273,10 @@ impl Intake {
             Ok(event) => self.route(index, event, class),
             Err(FromElsewhere) => self.meters.from_elsewhere.increment(1),
         }
+    }
+
+    fn index(&self, login: &str) -> Option<usize> {
+        self.by_login.get(&LoginKey::of(login)).copied()
     }
 
     fn plain(&mut self, index: usize) {

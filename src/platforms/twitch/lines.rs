@@ -5,10 +5,7 @@ use std::str;
 
 use memchr::{memchr, memchr2, memrchr};
 
-/// How much one read of a socket may bring, in bytes.
-pub const READ_BYTES_MAX: usize = 64 << 10;
-
-/// What the buffer found.
+/// What was found in the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found<'a> {
     /// A line without its line end; never empty.
@@ -17,66 +14,75 @@ pub enum Found<'a> {
     Dropped(&'static str),
 }
 
-/// Collects what a socket brings and cuts it into lines of at most `line_bytes_max` bytes.
+/// Cuts what a socket brings into lines of at most `line_bytes_max` bytes.
 #[derive(Debug)]
-pub struct LineBuffer {
-    /// Read, and not yet cut; after [`LineBuffer::cut`] at most the beginning of one line.
-    pub bytes: Vec<u8>,
+pub struct LineCutter {
+    /// The beginning of a line whose end is still to come.
+    rest: Vec<u8>,
     line_bytes_max: usize,
     /// The rest of an oversized line is still to come, up to its line end.
     skipping: bool,
 }
 
-impl LineBuffer {
-    pub fn new(line_bytes_max: usize) -> Self {
-        Self { bytes: Vec::with_capacity(READ_BYTES_MAX), line_bytes_max, skipping: false }
+impl LineCutter {
+    pub const fn new(line_bytes_max: usize) -> Self {
+        Self { rest: Vec::new(), line_bytes_max, skipping: false }
     }
 
-    /// Hands every complete line to `on`, oldest first, and keeps the incomplete rest.
-    pub fn cut(&mut self, mut on: impl FnMut(Found<'_>)) {
-        let Some(last) = memrchr(b'\n', &self.bytes) else { return self.shorten(&mut on) };
-        let mut start = 0;
-        if self.skipping {
-            self.skipping = false;
-            start = memchr(b'\n', &self.bytes).map_or(0, |at| at + 1);
+    /// Hands every line that is complete with `bytes` to `on`, oldest first, and keeps the incomplete rest.
+    pub fn cut(&mut self, bytes: &[u8], mut on: impl FnMut(Found<'_>)) {
+        let Some(first) = memchr(b'\n', bytes) else { return self.keep(bytes, &mut on) };
+        let mut whole = bytes;
+        if self.skipping || !self.rest.is_empty() {
+            let (end, others) = bytes.split_at(first + 1);
+            whole = others;
+            if !std::mem::take(&mut self.skipping) {
+                // The memory goes with the line: a connection that is silent keeps none.
+                let mut line = std::mem::take(&mut self.rest);
+                line.extend_from_slice(end);
+                self.cut_whole(&line, &mut on);
+            }
         }
-        let block = &self.bytes[..=last];
+        let end = memrchr(b'\n', whole).map_or(0, |last| last + 1);
+        self.cut_whole(&whole[..end], &mut on);
+        self.keep(&whole[end..], &mut on);
+    }
+
+    /// Cuts a block that ends with a line end.
+    fn cut_whole(&self, block: &[u8], on: &mut impl FnMut(Found<'_>)) {
         // One check for all lines of the read; only when it fails is each line looked at by itself.
         let text = str::from_utf8(block).ok();
+        let mut start = 0;
         while start < block.len() {
             let (line, next) = next_line(block, start);
-            let found = match line {
-                Some(range) if range.is_empty() => None,
-                Some(range) if range.len() > self.line_bytes_max => Some(Found::Dropped("oversized")),
-                Some(range) => Some(
-                    match text.map_or_else(
-                        || str::from_utf8(&block[range.clone()]).ok(),
-                        |text| text.get(range.clone()),
-                    ) {
-                        Some(line) => Found::Line(line),
-                        None => Found::Dropped("not_utf8"),
-                    },
-                ),
-                None => Some(Found::Dropped("malformed")),
-            };
-            if let Some(found) = found {
-                on(found);
-            }
             start = next;
+            match line {
+                Some(range) if range.is_empty() => {}
+                Some(range) if range.len() > self.line_bytes_max => on(Found::Dropped("oversized")),
+                Some(range) => {
+                    let line = match text {
+                        Some(text) => text.get(range),
+                        None => str::from_utf8(&block[range]).ok(),
+                    };
+                    on(line.map_or(Found::Dropped("not_utf8"), Found::Line));
+                }
+                None => on(Found::Dropped("malformed")),
+            }
         }
-        self.bytes.drain(..=last);
-        self.shorten(&mut on);
     }
 
-    /// Gives up a line that is too long before its end has come.
-    fn shorten(&mut self, on: &mut impl FnMut(Found<'_>)) {
-        // The line end itself may be the one byte (or two) over.
+    /// Keeps the beginning of a line, unless it is too long before its end has come.
+    fn keep(&mut self, bytes: &[u8], on: &mut impl FnMut(Found<'_>)) {
         if self.skipping {
-            self.bytes.clear();
-        } else if self.bytes.len() > self.line_bytes_max + 2 {
-            self.bytes.clear();
+            return;
+        }
+        // The line end itself may be the one byte (or two) over.
+        if self.rest.len() + bytes.len() > self.line_bytes_max + 2 {
+            self.rest = Vec::new();
             self.skipping = true;
             on(Found::Dropped("oversized"));
+        } else {
+            self.rest.extend_from_slice(bytes);
         }
     }
 }
@@ -102,10 +108,9 @@ mod tests {
 
     use super::*;
 
-    fn cut(buffer: &mut LineBuffer, bytes: &[u8]) -> Vec<Result<String, &'static str>> {
+    fn cut(cutter: &mut LineCutter, bytes: &[u8]) -> Vec<Result<String, &'static str>> {
         let mut found = Vec::new();
-        buffer.bytes.extend_from_slice(bytes);
-        buffer.cut(|line| {
+        cutter.cut(bytes, |line| {
             found.push(match line {
                 Found::Line(line) => Ok(line.to_owned()),
                 Found::Dropped(reason) => Err(reason),
@@ -115,7 +120,7 @@ mod tests {
     }
 
     fn lines(bytes: &[u8]) -> Vec<Result<String, &'static str>> {
-        cut(&mut LineBuffer::new(16), bytes)
+        cut(&mut LineCutter::new(16), bytes)
     }
 
     #[test]
@@ -125,10 +130,10 @@ mod tests {
 
     #[test]
     fn a_line_over_two_reads_is_one_line() {
-        let mut buffer = LineBuffer::new(16);
-        assert_eq!(cut(&mut buffer, b"PI"), []);
-        assert_eq!(cut(&mut buffer, b"NG\r"), []);
-        assert_eq!(cut(&mut buffer, b"\nPO"), [Ok("PING".to_owned())]);
+        let mut cutter = LineCutter::new(16);
+        assert_eq!(cut(&mut cutter, b"PI"), []);
+        assert_eq!(cut(&mut cutter, b"NG\r"), []);
+        assert_eq!(cut(&mut cutter, b"\nPO"), [Ok("PING".to_owned())]);
     }
 
     #[test]
@@ -146,12 +151,12 @@ mod tests {
 
     #[test]
     fn an_oversized_line_is_counted_once_and_the_next_one_lives() {
-        let mut buffer = LineBuffer::new(16);
-        assert_eq!(cut(&mut buffer, &[b'x'; 40]), [Err("oversized")]);
-        assert_eq!(cut(&mut buffer, &[b'x'; 40]), []);
-        assert_eq!(cut(&mut buffer, b"xx\r\nok\r\n"), [Ok("ok".to_owned())]);
-        assert_eq!(cut(&mut buffer, b"seventeen-letters\r\nok\r\n"), [Err("oversized"), Ok("ok".to_owned())]);
-        assert_eq!(cut(&mut buffer, b"sixteen--letters\r\n"), [Ok("sixteen--letters".to_owned())]);
+        let mut cutter = LineCutter::new(16);
+        assert_eq!(cut(&mut cutter, &[b'x'; 40]), [Err("oversized")]);
+        assert_eq!(cut(&mut cutter, &[b'x'; 40]), []);
+        assert_eq!(cut(&mut cutter, b"xx\r\nok\r\n"), [Ok("ok".to_owned())]);
+        assert_eq!(cut(&mut cutter, b"seventeen-letters\r\nok\r\n"), [Err("oversized"), Ok("ok".to_owned())]);
+        assert_eq!(cut(&mut cutter, b"sixteen--letters\r\n"), [Ok("sixteen--letters".to_owned())]);
     }
 
     proptest! {
@@ -161,14 +166,14 @@ mod tests {
             at in 0usize..200,
         ) {
             let at = at.min(bytes.len());
-            let mut whole = LineBuffer::new(64);
-            let mut split = LineBuffer::new(64);
+            let mut whole = LineCutter::new(64);
+            let mut split = LineCutter::new(64);
             let mut second = cut(&mut split, &bytes[..at]);
             second.extend(cut(&mut split, &bytes[at..]));
             // What is dropped may be told in one read or the other; the lines are the same.
             let kept = |found: Vec<Result<String, &'static str>>| found.into_iter().flatten().collect::<Vec<_>>();
             prop_assert_eq!(kept(cut(&mut whole, &bytes)), kept(second));
-            prop_assert!(split.bytes.len() <= 66);
+            prop_assert!(split.rest.len() <= 66);
         }
     }
 }

@@ -1,8 +1,12 @@
 //! A connection to Twitch as bytes in and lines out: TCP, TLS or WebSocket, as the address says.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -10,7 +14,7 @@ use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
@@ -19,12 +23,18 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Bytes, Message};
 use url::Url;
 
-use super::lines::READ_BYTES_MAX;
-
 /// Name lookup, TCP, TLS and WebSocket handshakes together.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Largest WebSocket message; what lies between `line_bytes_max` and this is dropped and the connection lives.
 const MESSAGE_BYTES_MAX: usize = 2 << 20;
+/// How much one read of a socket may bring, in bytes.
+pub const READ_BYTES_MAX: usize = 64 << 10;
+
+thread_local! {
+    /// What a worker reads into, whichever connection it reads. Nothing stays in it from one read to the next. One buffer
+    /// for each worker instead of each connection: it stays in the processor's cache, and an idle connection has none.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES_MAX].into());
+}
 
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -131,16 +141,14 @@ async fn open(url: &Url, trust: Option<&Trust>) -> io::Result<(Reader, Writer)> 
 }
 
 impl Reader {
-    /// Appends what has come, at most [`READ_BYTES_MAX`] bytes and a line end; 0 when the other side closed.
+    /// Waits for bytes and shows them to `on`, at most [`READ_BYTES_MAX`] at a time; returns how many came, 0 when the
+    /// other side closed.
     ///
     /// # Cancel safety
-    /// Nothing is lost when the future is dropped.
-    pub async fn read(&mut self, into: &mut Vec<u8>) -> io::Result<usize> {
+    /// Nothing is lost when the future is dropped: what was read was shown.
+    pub async fn read(&mut self, mut on: impl FnMut(&[u8])) -> io::Result<usize> {
         match self {
-            Self::Bytes(half) => {
-                into.reserve(READ_BYTES_MAX);
-                half.read_buf(&mut bytes::BufMut::limit(into, READ_BYTES_MAX)).await
-            }
+            Self::Bytes(half) => poll_fn(|cx| read_shared(half, cx, &mut on)).await,
             Self::Frames { frames, rest } => {
                 while rest.is_empty() {
                     match frames.next().await {
@@ -152,15 +160,29 @@ impl Reader {
                     }
                 }
                 let piece = rest.split_to(rest.len().min(READ_BYTES_MAX));
-                into.extend_from_slice(&piece);
+                on(&piece);
                 if rest.is_empty() && !piece.ends_with(b"\n") {
                     // The end of a message is the end of its line.
-                    into.extend_from_slice(b"\r\n");
+                    on(b"\r\n");
                 }
                 Ok(piece.len())
             }
         }
     }
+}
+
+/// One read into the worker's buffer.
+fn read_shared(
+    half: &mut ReadHalf<BoxIo>,
+    cx: &mut Context<'_>,
+    on: &mut impl FnMut(&[u8]),
+) -> Poll<io::Result<usize>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let mut bytes = ReadBuf::new(scratch);
+        ready!(Pin::new(half).poll_read(cx, &mut bytes))?;
+        on(bytes.filled());
+        Poll::Ready(Ok(bytes.filled().len()))
+    })
 }
 
 impl Writer {

@@ -81,10 +81,6 @@ impl Intake {
         }
     }
 
-    fn index(&self, login: &str) -> Option<usize> {
-        self.by_login.get(login).copied()
-    }
-
     fn joined(&mut self, login: &str) {
         let Some(index) = self.index(login) else { return };
         let entry = &mut self.entries[index];
