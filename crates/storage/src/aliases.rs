@@ -140,7 +140,7 @@ const GET: Statement = sql!(
 const LIST: Statement = sql!(
     "select",
     "aliases",
-    "SELECT id, channel_id, name, body, usage_count FROM aliases WHERE channel_id = $1 ORDER BY name LIMIT $2"
+    "SELECT id, channel_id, name, body, usage_count FROM aliases WHERE channel_id = $1 ORDER BY name LIMIT 0 + $2"
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] =

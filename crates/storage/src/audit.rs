@@ -152,14 +152,14 @@ const LIST: Statement = sql!(
     "select",
     "audit_log",
     "SELECT id, at, actor, person_id, community_id, channel_id, action, target, detail, correlation_id \
-     FROM audit_log WHERE id < $1 ORDER BY id DESC LIMIT $2"
+     FROM audit_log WHERE id < $1 ORDER BY id DESC LIMIT 0 + $2"
 );
 
 const LIST_OF_CHANNEL: Statement = sql!(
     "select",
     "audit_log",
     "SELECT id, at, actor, person_id, community_id, channel_id, action, target, detail, correlation_id \
-     FROM audit_log WHERE channel_id = $3 AND id < $1 ORDER BY id DESC LIMIT $2"
+     FROM audit_log WHERE channel_id = $3 AND id < $1 ORDER BY id DESC LIMIT 0 + $2"
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] = &[&INSERT, &LIST, &LIST_OF_CHANNEL];

@@ -196,7 +196,7 @@ const LIST: Statement = sql!(
     "select",
     "bot_accounts",
     "SELECT id, platform, login, platform_user_id, community_id, access_token, refresh_token, expires_at \
-     FROM bot_accounts WHERE platform = $1 ORDER BY login, id LIMIT $2"
+     FROM bot_accounts WHERE platform = $1 ORDER BY login, id LIMIT 0 + $2"
 );
 
 const DELETE: Statement = sql!("delete", "bot_accounts", "DELETE FROM bot_accounts WHERE id = $1");

@@ -212,13 +212,13 @@ const SINCE: Statement = sql!(
     "select",
     "changes",
     "SELECT id, txid, scope, kind, version, at FROM changes WHERE (txid, id) > ($1, $2) \
-     ORDER BY txid, id LIMIT $3"
+     ORDER BY txid, id LIMIT 0 + $3"
 );
 
 const PRUNE: Statement = sql!(
     "delete",
     "changes",
-    "DELETE FROM changes WHERE id IN (SELECT id FROM changes WHERE at < $1 ORDER BY at LIMIT $2)"
+    "DELETE FROM changes WHERE id IN (SELECT id FROM changes WHERE at < $1 ORDER BY at LIMIT 0 + $2)"
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] = &[&RAISE_VERSION, &INSERT, &HEAD, &SINCE, &PRUNE];

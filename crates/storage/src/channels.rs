@@ -207,14 +207,14 @@ const LIST: Statement = sql!(
     "select",
     "channels",
     "SELECT id, platform, login, platform_id, community_id, affinity_key, is_active, created_at FROM channels \
-     WHERE id > $1 ORDER BY id LIMIT $2"
+     WHERE id > $1 ORDER BY id LIMIT 0 + $2"
 );
 
 const LIST_ACTIVE: Statement = sql!(
     "select",
     "channels",
     "SELECT id, platform, login, platform_id, community_id, affinity_key, is_active, created_at FROM channels \
-     WHERE is_active AND id > $1 ORDER BY id LIMIT $2"
+     WHERE is_active AND id > $1 ORDER BY id LIMIT 0 + $2"
 );
 
 const COUNT_ACTIVE: Statement = sql!("select", "channels", "SELECT COUNT(*) FROM channels WHERE is_active");

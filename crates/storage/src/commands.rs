@@ -369,7 +369,7 @@ const LIST: Statement = sql!(
     "SELECT id, command, module_name, description, usage, category, permission_level, cooldown_seconds, \
      user_cooldown_seconds, response, use_count, community_id, channel_id, is_enabled, is_active, updated_at \
      FROM commands WHERE COALESCE(channel_id, '') = $1 AND COALESCE(community_id, '') = $2 AND command > $3 \
-     ORDER BY command LIMIT $4"
+     ORDER BY command LIMIT 0 + $4"
 );
 
 const EFFECTIVE: Statement = sql!(
@@ -381,7 +381,7 @@ const EFFECTIVE: Statement = sql!(
      WHEN channel_id IS NOT NULL THEN 0 WHEN community_id IS NOT NULL THEN 1 ELSE 2 END) AS precedence \
      FROM commands WHERE is_active AND (channel_id = $1 OR community_id = $2 \
      OR (channel_id IS NULL AND community_id IS NULL))) AS seen \
-     WHERE precedence = 1 ORDER BY command LIMIT $3"
+     WHERE precedence = 1 ORDER BY command LIMIT 0 + $3"
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] =

@@ -69,7 +69,7 @@ const GET: Statement =
 const LIST: Statement = sql!(
     "select",
     "communities",
-    "SELECT id, name, created_at FROM communities WHERE id > $1 ORDER BY id LIMIT $2"
+    "SELECT id, name, created_at FROM communities WHERE id > $1 ORDER BY id LIMIT 0 + $2"
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] = &[&INSERT, &DELETE, &GET, &LIST];

@@ -94,14 +94,14 @@ const LOAD: Statement = sql!(
     "select",
     "cooldowns",
     "SELECT channel_id, command, platform_user_id, person_id, expires_at FROM cooldowns \
-     WHERE channel_id = $1 AND expires_at > $2 ORDER BY expires_at DESC LIMIT $3"
+     WHERE channel_id = $1 AND expires_at > $2 ORDER BY expires_at DESC LIMIT 0 + $3"
 );
 
 const PRUNE: Statement = sql!(
     "delete",
     "cooldowns",
     "DELETE FROM cooldowns WHERE (channel_id, command, platform_user_id) IN (SELECT channel_id, command, \
-     platform_user_id FROM cooldowns WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)"
+     platform_user_id FROM cooldowns WHERE expires_at < $1 ORDER BY expires_at LIMIT 0 + $2)"
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] = &[&UPSERT, &LOAD, &PRUNE];

@@ -124,7 +124,7 @@ const GET: Statement =
 const LIST: Statement = sql!(
     "select",
     "counters",
-    "SELECT name, value FROM counters WHERE community_id = $1 AND name > $2 ORDER BY name LIMIT $3"
+    "SELECT name, value FROM counters WHERE community_id = $1 AND name > $2 ORDER BY name LIMIT 0 + $3"
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] = &[&INSERT, &ADD, &SET, &DELETE, &GET, &LIST];

@@ -22,6 +22,7 @@ pub mod cooldowns;
 pub mod counters;
 pub mod module_states;
 pub mod persons;
+pub mod presence;
 pub mod roles;
 pub mod settings;
 pub mod timers;

@@ -55,7 +55,7 @@ const UPSERT: Statement = sql!(
 const LIST: Statement = sql!(
     "select",
     "module_states",
-    "SELECT module, is_enabled FROM module_states WHERE channel_id = $1 ORDER BY module LIMIT $2"
+    "SELECT module, is_enabled FROM module_states WHERE channel_id = $1 ORDER BY module LIMIT 0 + $2"
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] = &[&UPSERT, &LIST];

@@ -157,14 +157,14 @@ const OF_COMMUNITY: Statement = sql!(
     "select",
     "roles",
     "SELECT platform, login, platform_user_id, person_id, level, granted_by FROM roles \
-     WHERE community_id = $1 ORDER BY platform, login LIMIT $2"
+     WHERE community_id = $1 ORDER BY platform, login LIMIT 0 + $2"
 );
 
 const LIST: Statement = sql!(
     "select",
     "roles",
     "SELECT platform, login, platform_user_id, person_id, level, granted_by FROM roles \
-     WHERE community_id = $1 AND level = $2 AND login > $3 ORDER BY login LIMIT $4"
+     WHERE community_id = $1 AND level = $2 AND login > $3 ORDER BY login LIMIT 0 + $4"
 );
 
 const BIND: Statement = sql!(

@@ -86,7 +86,7 @@ const EFFECTIVE: Statement = sql!(
     "SELECT module, body FROM (SELECT settings.*, ROW_NUMBER() OVER (PARTITION BY module ORDER BY CASE \
      WHEN channel_id IS NOT NULL THEN 0 ELSE 1 END) AS precedence FROM settings \
      WHERE community_id = $1 AND (channel_id = $2 OR channel_id IS NULL)) AS seen \
-     WHERE precedence = 1 ORDER BY module LIMIT $3"
+     WHERE precedence = 1 ORDER BY module LIMIT 0 + $3"
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] = &[&UPSERT, &GET, &EFFECTIVE];

@@ -3,7 +3,7 @@
 use crate::db::{self, Statement};
 use crate::{
     aliases, audit, bot_accounts, changes, channels, commands, communities, cooldowns, counters, migrate,
-    module_states, persons, roles, settings, timers, unit_of_work,
+    module_states, persons, presence, roles, settings, timers, unit_of_work,
 };
 
 /// The lists of all files.
@@ -23,6 +23,7 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     counters::STATEMENTS,
     module_states::STATEMENTS,
     persons::STATEMENTS,
+    presence::STATEMENTS,
     roles::STATEMENTS,
     settings::STATEMENTS,
     timers::STATEMENTS,

@@ -5,6 +5,7 @@ mod commands;
 mod faults;
 mod migrations;
 mod people;
+mod presence;
 mod statements;
 mod unit_of_work;
 

@@ -182,7 +182,7 @@ const LIST: Statement = sql!(
     "select",
     "timers",
     "SELECT id, channel_id, name, body, interval_secs, min_lines, only_live, is_enabled, next_due_at \
-     FROM timers WHERE channel_id = $1 ORDER BY name LIMIT $2"
+     FROM timers WHERE channel_id = $1 ORDER BY name LIMIT 0 + $2"
 );
 
 const DUE: Statement = sql!(
@@ -190,7 +190,7 @@ const DUE: Statement = sql!(
     "timers",
     "SELECT t.id, t.channel_id, t.name, t.body, t.interval_secs, t.min_lines, t.only_live, t.is_enabled, \
      t.next_due_at FROM timers t JOIN channels c ON c.id = t.channel_id \
-     WHERE t.is_enabled AND t.next_due_at <= $1 AND c.is_active AND t.id > $2 ORDER BY t.id LIMIT $3"
+     WHERE t.is_enabled AND t.next_due_at <= $1 AND c.is_active AND t.id > $2 ORDER BY t.id LIMIT 0 + $3"
 );
 
 const CLAIM: Statement = sql!(

@@ -229,7 +229,7 @@ const STORE_OUTCOME: Statement = sql!("update", "ops", "UPDATE ops SET outcome =
 const PRUNE: Statement = sql!(
     "delete",
     "ops",
-    "DELETE FROM ops WHERE op_id IN (SELECT op_id FROM ops WHERE created_at < $1 ORDER BY created_at LIMIT $2)"
+    "DELETE FROM ops WHERE op_id IN (SELECT op_id FROM ops WHERE created_at < $1 ORDER BY created_at LIMIT 0 + $2)"
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] =

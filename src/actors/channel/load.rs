@@ -137,13 +137,22 @@ async fn read_channel(
     community_id: domain::CommunityId,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<LoadedChannel, StorageError> {
-    Ok(LoadedChannel {
-        commands: storage::commands::for_channel(db, channel_id, community_id).await?,
-        aliases: storage::aliases::list(db, channel_id).await?,
-        roles: storage::roles::of_community(db, community_id).await?,
-        module_states: storage::module_states::of_channel(db, channel_id).await?,
-        cooldowns: storage::cooldowns::load(db, channel_id, now).await?,
-    })
+    let commands = storage::commands::for_channel(db, channel_id, community_id).await?;
+    let mut loaded = LoadedChannel { commands, ..LoadedChannel::default() };
+    let has = storage::presence::of_channel(db, channel_id, community_id, now).await?;
+    if has.aliases {
+        loaded.aliases = storage::aliases::list(db, channel_id).await?;
+    }
+    if has.roles {
+        loaded.roles = storage::roles::of_community(db, community_id).await?;
+    }
+    if has.module_states {
+        loaded.module_states = storage::module_states::of_channel(db, channel_id).await?;
+    }
+    if has.cooldowns {
+        loaded.cooldowns = storage::cooldowns::load(db, channel_id, now).await?;
+    }
+    Ok(loaded)
 }
 
 fn table_of(loaded: LoadedChannel) -> CommandTable {
