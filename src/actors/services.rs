@@ -1,6 +1,7 @@
 //! What every actor of the node is given at its start.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::{CorrelationId, Level};
@@ -13,7 +14,7 @@ use super::modules::Registry;
 use crate::cluster::{ChannelSlot, Directory};
 use crate::config::LimitsConfig;
 use crate::messages::spawner::SharedSpawner;
-use crate::messages::{ChatEvent, Chatter, Clock, EventKind, Source};
+use crate::messages::{ChatEvent, Chatter, Clock, EventKind, Pressure, Source};
 use crate::telemetry::breakers::Breakers;
 use crate::telemetry::poll_slots::PollSlots;
 
@@ -41,8 +42,19 @@ pub struct Services {
 /// How many channels may read their tables at the same time: enough to keep the storage busy, few enough that each
 /// answer comes soon.
 pub const LOADS_MAX: usize = 16;
+/// What is idle for so long goes while memory is short, whatever `limits.module_idle_secs` says.
+const IDLE_UNDER_PRESSURE: Duration = Duration::from_secs(30);
 
 impl Services {
+    /// How long a module or channel may be idle: while memory is short it is let go soon, so that memory comes back.
+    pub fn idle_limit(&self) -> Duration {
+        let limit = self.limits.module_idle;
+        match self.directory.memory().pressure() {
+            Pressure::None => limit,
+            Pressure::Chat | Pressure::Commands => limit.min(IDLE_UNDER_PRESSURE),
+        }
+    }
+
     /// Whether this pair stood still when the last process was aborted.
     pub fn is_suspect(&self, slot: &ChannelSlot, module: &str) -> bool {
         self.suspects.iter().any(|(key, name)| name == module && *key == slot.key())

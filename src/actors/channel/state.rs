@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use domain::Outcome;
 use domain::cooldown::SaidOnce;
@@ -105,7 +105,7 @@ impl State {
 
     /// Whether nothing waits or runs, and the channel is drained or has been idle long enough.
     pub fn may_stop(&self, now: Instant) -> bool {
-        let idle_limit: Duration = self.services.limits.module_idle;
+        let idle_limit = self.services.idle_limit();
         let idle = now.saturating_duration_since(self.used_at) >= idle_limit;
         (self.draining || idle)
             && self.waiting.is_empty()
@@ -128,7 +128,7 @@ impl State {
             let generation = self.seats.get(module).map_or(0, |seat| seat.generation);
             self.module_down(module, generation, "lost");
         }
-        let idle_limit = self.services.limits.module_idle;
+        let idle_limit = self.services.idle_limit();
         let idle: Vec<_> = self
             .seats
             .values()
