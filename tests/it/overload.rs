@@ -141,89 +141,129 @@ async fn short_of_memory_commands_are_shed_and_counted_and_with_memory_back_all_
     assert_eq!(log.matches("memory is no longer short").count(), 1, "said once: {log}");
 }
 
-/// What one channel was flooded with, in commands.
-struct Flood {
-    n_said: u64,
-    n_repeats: u64,
-    text: String,
-}
-
-impl Flood {
-    /// Says it all at once, some lines twice; the texts tell the lines apart.
-    fn pour(&self, fake: &FakeTwitch) {
-        for n in 0..self.n_said - self.n_repeats {
-            let mut line = Line::new(FLOODED, viewer(), &format!("!echo {n} {}", self.text));
-            let said = fake.say_line(&line);
-            if n < self.n_repeats {
-                line.id = Some(said.id);
-                fake.say_line(&line);
-            }
+/// Says commands in the flooded channel, all at once, the first of them twice; the texts tell them apart.
+fn flood(fake: &FakeTwitch, n_commands: usize, n_repeats: usize, text: &str) -> u64 {
+    for n in 0..n_commands {
+        let mut line = Line::new(FLOODED, viewer(), &format!("!echo {n} {text}"));
+        let said = fake.say_line(&line);
+        if n < n_repeats {
+            line.id = Some(said.id);
+            fake.say_line(&line);
         }
     }
+    (n_commands + n_repeats) as u64
 }
 
-/// Asks the other channels and looks at the flooded one's mailbox until all that was poured has been read.
-async fn others_answer_meanwhile(fake: &FakeTwitch, node: &Node, lines_in: u64) -> (Duration, u64) {
+async fn commands_ended(node: &Node) -> u64 {
+    counted(node, "waddlebot_commands_total", "command=\"custom\"").await
+}
+
+async fn lines_in(node: &Node) -> u64 {
+    counted(node, "waddlebot_lines_in_total", "").await
+}
+
+/// Asks the other channels and looks at the flooded one's mailbox until so many lines have been read.
+async fn others_answer_meanwhile(fake: &FakeTwitch, node: &Node, wanted: u64) {
     let (mut slowest, mut fullest) = (Duration::ZERO, 0);
+    let deadline = soon();
     for n in 0.. {
-        let read = counted(node, "waddlebot_lines_in_total", "").await >= lines_in;
+        let read = lines_in(node).await;
         for channel in OTHERS {
             slowest = slowest.max(answers(fake, channel, &format!("meanwhile {n}"), PATIENCE).await);
         }
         let (_, answer) = node.get(&format!("/api/v1/channels/twitch:{FLOODED}")).await;
         fullest = fullest.max(answer["data"]["report"]["mailbox"].as_u64().unwrap_or(0));
-        if read {
+        if read >= wanted {
             break;
         }
+        assert!(Instant::now() < deadline, "{read} lines of {wanted} were read");
     }
-    (slowest, fullest)
+    println!("others answered within {slowest:?}; at most {fullest} in the flooded mailbox");
+    assert!(fullest <= MAILBOX_MAX, "{fullest}");
+    assert!(slowest < Duration::from_secs(2), "others waited {slowest:?}");
 }
 
-/// Each line of the flood is a command that ended, was shed, or a repeat.
-async fn the_flood_balances(node: &Node, flood: &Flood, commands_before: u64) {
+/// Says commands in the flooded channel until one is answered; returns how many. The first may still be shed.
+async fn comes_back(fake: &FakeTwitch) -> u64 {
+    let since = Instant::now();
+    let mut n_said = 0;
+    loop {
+        let text = format!("back {n_said}");
+        fake.say(FLOODED, &viewer(), &format!("!echo {text}"));
+        n_said += 1;
+        let within = Instant::now() + Duration::from_millis(250);
+        if fake.wait_reply(|line| line.text == text, within).await.is_some() {
+            println!("the flooded channel answered {:?} after the flood", since.elapsed());
+            return n_said;
+        }
+        assert!(since.elapsed() < RECOVERY_MAX, "not back after {:?}", since.elapsed());
+    }
+}
+
+/// Each line that was said in the flooded channel is a command that ended, was shed, or a repeat.
+async fn the_flood_balances(fake: &FakeTwitch, node: &Node, n_said: u64) {
+    // One of them warmed it up.
+    let n_said = n_said + 1;
+    let elsewhere = fake.received().iter().filter(|line| line.channel_login != FLOODED).count();
+    let ended = commands_ended(node).await - elsewhere as u64;
     let shed = counted(node, "waddlebot_messages_dropped_total", "reason=\"channel_full\"").await;
     let repeats = counted(node, "waddlebot_duplicates_suppressed_total", "").await;
-    let ended = counted(node, "waddlebot_commands_total", "command=\"custom\"").await - commands_before;
-    println!("{} said = {ended} ended + {shed} shed + {repeats} repeats", flood.n_said);
-    assert_eq!(ended + shed + repeats, flood.n_said);
+    println!("{n_said} said = {ended} ended + {shed} shed + {repeats} repeats");
+    assert_eq!(ended + shed + repeats, n_said);
     assert!(shed > 0, "that was no overload");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flooded_channel_sheds_exactly_what_it_cannot_take_while_the_others_answer() {
     let (fake, node) = start("").await;
-    let flood = Flood { n_said: 20_000, n_repeats: 500, text: String::new() };
-    let lines_before = counted(&node, "waddlebot_lines_in_total", "").await;
-    flood.pour(&fake);
-    let (slowest, fullest) = others_answer_meanwhile(&fake, &node, lines_before + flood.n_said).await;
-    println!("others answered within {slowest:?}; at most {fullest} in the mailbox");
-    assert!(fullest <= MAILBOX_MAX, "{fullest}");
-    answers(&fake, FLOODED, "back", RECOVERY_MAX).await;
+    let before = lines_in(&node).await;
+    let mut n_said = flood(&fake, 20_000, 500, "");
+    others_answer_meanwhile(&fake, &node, before + n_said).await;
+    n_said += comes_back(&fake).await;
     the_lines_balance(&node).await;
     nothing_is_held(&node).await;
-    let others = counted(&node, "waddlebot_commands_total", "command=\"custom\"").await;
-    println!("{others} custom commands in all");
-    let n_asked = fake.received().iter().filter(|line| !line.text.starts_with(char::is_numeric)).count();
-    the_flood_balances(&node, &flood, n_asked as u64).await;
+    the_flood_balances(&fake, &node, n_said).await;
+}
+
+async fn replies_given_up(node: &Node) -> u64 {
+    counted(node, "waddlebot_replies_dropped_total", "reason=\"send_queue\"").await
+}
+
+/// Lets the bot answer until the stalled connection takes nothing more and replies are given up.
+async fn fill(fake: &FakeTwitch, node: &Node) -> u64 {
+    let (before, mut n_said) = (replies_given_up(node).await, 0);
+    let deadline = soon();
+    while replies_given_up(node).await == before {
+        assert!(Instant::now() < deadline, "{n_said} answers went into a connection that nobody reads");
+        let ended = commands_ended(node).await;
+        n_said += flood(fake, 400, 0, &format!("{n_said} {}", "x".repeat(440)));
+        eventually("the commands ended", || async { commands_ended(node).await >= ended + 400 }).await;
+    }
+    println!("after {n_said} commands the connection took nothing more");
+    n_said
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_takes_no_replies_holds_up_no_other_and_its_lines_balance() {
     let (fake, node) = start("").await;
-    let flood = Flood { n_said: 30_000, n_repeats: 500, text: "x".repeat(440) };
-    let lines_before = counted(&node, "waddlebot_lines_in_total", "").await;
     fake.stall_channel(FLOODED, true);
-    flood.pour(&fake);
-    let (slowest, fullest) = others_answer_meanwhile(&fake, &node, lines_before + flood.n_said).await;
-    let dropped = counted(&node, "waddlebot_replies_dropped_total", "reason=\"send_queue\"").await;
-    println!(
-        "others answered within {slowest:?}; at most {fullest} in the mailbox; {dropped} replies dropped"
-    );
-    assert!(fullest <= MAILBOX_MAX, "{fullest}");
+    let mut n_said = fill(&fake, &node).await;
+    let before = lines_in(&node).await;
+    let n_flood = flood(&fake, 8_000, 500, &"x".repeat(440));
+    others_answer_meanwhile(&fake, &node, before + n_flood).await;
     fake.stall_channel(FLOODED, false);
-    answers(&fake, FLOODED, "back", RECOVERY_MAX).await;
+    n_said += n_flood + comes_back(&fake).await;
     the_lines_balance(&node).await;
     nothing_is_held(&node).await;
-    let n_asked = fake.received().iter().filter(|line| !line.text.starts_with(char::is_numeric)).count();
-    the_flood_balances(&node, &flood, n_asked as u64).await;
+    the_flood_balances(&fake, &node, n_said).await;
+
+    // Stalled for good: the bot gives the connection up and answers on a new one.
+    let connections = fake.counters().connections;
+    fake.stall_channel(FLOODED, true);
+    fill(&fake, &node).await;
+    let replaced = fake.wait_until(|fake| fake.counters().connections > connections, soon()).await;
+    assert!(replaced, "{}", node.log());
+    comes_back(&fake).await;
+    the_lines_balance(&node).await;
+    nothing_is_held(&node).await;
 }

@@ -51,6 +51,7 @@ pub(super) fn accept(
     let (sink, collected) = collector();
     hub.sessions.open(session_id, Session { channel_id: slot.id, sink: Arc::downgrade(&sink) }, received);
     let class = class_of(&event);
+    metrics::counter!("waddlebot_lines_in_total", "platform" => "router").increment(1);
     let offer = hub.deps.directory.route(&slot, Delivery { event, received, sink, permit: None }, class);
     match offer {
         // What was shed has told its collector so.
