@@ -48,11 +48,7 @@ const IDLE_UNDER_PRESSURE: Duration = Duration::from_secs(30);
 impl Services {
     /// How long a module or channel may be idle: while memory is short it is let go soon, so that memory comes back.
     pub fn idle_limit(&self) -> Duration {
-        let limit = self.limits.module_idle;
-        match self.directory.memory().pressure() {
-            Pressure::None => limit,
-            Pressure::Chat | Pressure::Commands => limit.min(IDLE_UNDER_PRESSURE),
-        }
+        idle_limit(self.limits.module_idle, self.directory.memory().pressure())
     }
 
     /// Whether this pair stood still when the last process was aborted.
@@ -76,5 +72,26 @@ impl Services {
             traceparent: None,
             metadata: Map::new(),
         }
+    }
+}
+
+fn idle_limit(limit: Duration, pressure: Pressure) -> Duration {
+    match pressure {
+        Pressure::None => limit,
+        Pressure::Chat | Pressure::Commands => limit.min(IDLE_UNDER_PRESSURE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_memory_is_short_what_is_idle_goes_sooner_and_never_later() {
+        let (ten_minutes, second) = (Duration::from_mins(10), Duration::from_secs(1));
+        assert_eq!(idle_limit(ten_minutes, Pressure::None), ten_minutes);
+        assert_eq!(idle_limit(ten_minutes, Pressure::Chat), IDLE_UNDER_PRESSURE);
+        assert_eq!(idle_limit(ten_minutes, Pressure::Commands), IDLE_UNDER_PRESSURE);
+        assert_eq!(idle_limit(second, Pressure::Commands), second);
     }
 }

@@ -300,3 +300,6 @@ impl Directory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,7 @@ impl Pressure {
     }
 
     /// Where it begins, in percent of the ceiling.
-    const fn from_percent(self) -> u64 {
+    const fn begins_at_percent(self) -> u64 {
         match self {
             Self::None => 0,
             Self::Chat => CHAT_FROM_PERCENT,
@@ -51,7 +51,7 @@ impl Pressure {
     fn after(self, rss_bytes: u64, ceiling_bytes: u64) -> Self {
         let reaches = |level: &Self| {
             let kept = if *level <= self { HYSTERESIS_PERCENT } else { 0 };
-            let percent = level.from_percent().saturating_sub(kept);
+            let percent = level.begins_at_percent().saturating_sub(kept);
             rss_bytes.saturating_mul(100) >= ceiling_bytes.saturating_mul(percent)
         };
         Self::LEVELS.into_iter().rev().find(reaches).unwrap_or_default()

@@ -39,8 +39,8 @@ impl Sampler {
     /// When a ceiling is configured but this system does not say what a process has.
     pub fn open(limits: &LimitsConfig) -> anyhow::Result<Self> {
         let mut status = File::open(STATUS);
-        let sampled = status.as_mut().map(|file| sample(file));
-        if !matches!(sampled, Ok(Ok(_))) {
+        let first = status.as_mut().map(sample);
+        if !matches!(first, Ok(Ok(_))) {
             if limits.max_rss_bytes.is_some() {
                 anyhow::bail!(
                     "limits.max_rss_mib: {STATUS} does not say what this process has in memory; leave it out"
@@ -51,10 +51,10 @@ impl Sampler {
         let ceiling = ceiling(limits.max_rss_bytes, ControlGroup::of_this_process().limit_bytes());
         match ceiling {
             Some(bytes) => {
-                tracing::info!(ceiling_mib = bytes / MIB, "work is shed before this memory ceiling")
+                tracing::info!(ceiling_mib = bytes / MIB, "work is shed before this memory ceiling");
             }
             None => {
-                tracing::info!("no memory ceiling: neither limits.max_rss_mib nor a control group sets one")
+                tracing::info!("no memory ceiling: neither limits.max_rss_mib nor a control group sets one");
             }
         }
         let memory = Arc::new(Memory::with_ceiling(ceiling));
@@ -94,7 +94,7 @@ impl Sampler {
         match changed {
             None => {}
             Some((_, Pressure::None)) => {
-                tracing::info!(rss_mib, ceiling_mib, "memory is no longer short: all is taken")
+                tracing::info!(rss_mib, ceiling_mib, "memory is no longer short: all is taken");
             }
             Some((_, Pressure::Chat)) => {
                 tracing::warn!(

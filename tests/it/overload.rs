@@ -63,7 +63,8 @@ async fn counted(node: &Node, name: &str, label: &str) -> u64 {
     let text = text.as_str().expect("text").to_owned();
     let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
     let lines = text.lines().filter(of_name).filter(|line| line.contains(label));
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>().round() as u64
+    let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok());
+    lines.map(|line| value(line).unwrap_or_else(|| panic!("no whole number: {line}"))).sum()
 }
 
 async fn pressure(node: &Node) -> u64 {
