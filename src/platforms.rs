@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cluster::Directory;
 use crate::config::Config;
-use crate::messages::{Board, Clock};
+use crate::messages::{Board, ByteBudget, Clock};
 
 pub mod console;
 pub mod twitch;
@@ -28,6 +28,8 @@ pub struct PlatformDeps {
     pub vault: storage::Vault,
     pub clock: Clock,
     pub board: Arc<Board>,
+    /// What the replies that wait in all senders of the node may take.
+    pub send_budget: Arc<ByteBudget>,
     pub http: reqwest::Client,
     /// Long-lived tasks of the platform; the node waits for them when it stops.
     pub tasks: TaskTracker,

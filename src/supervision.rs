@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::actors::Services;
 use crate::config::Config;
-use crate::messages::{Board, Clock};
+use crate::messages::{Board, ByteBudget, Clock};
 use crate::telemetry::metric_names;
 use parts::Wiring;
 use spawner::NodeSpawner;
@@ -26,6 +26,7 @@ use watchdog::{LastAbort, Pulse, Watchdog};
 
 pub mod boot;
 pub mod data_dir;
+pub mod memory;
 pub mod operator;
 pub mod parts;
 pub mod screen;
@@ -82,7 +83,8 @@ impl Node {
         let db = boot::open_storage(&config).await?;
 
         let spawner = Arc::new(NodeSpawner::default());
-        let directory = boot::directory(&config, Arc::clone(&spawner));
+        let sampler = memory::Sampler::open(&config.limits)?;
+        let directory = boot::directory(&config, sampler.memory(), Arc::clone(&spawner));
         let last_abort = LastAbort::take(&config.node.data_dir);
         let services = Arc::new(boot::services(&config, db, directory, Arc::clone(&spawner), last_abort));
         spawner.serve(Arc::clone(&services));
@@ -102,6 +104,7 @@ impl Node {
             service_key: keys.service_key,
             http: boot::http_client(&config)?,
             board: Arc::new(Board::default()),
+            send_budget: Arc::new(ByteBudget::new(config.limits.send_budget_bytes)),
             listener: listener.into_std()?,
             console: options.console,
             stop_reading: stop_reading.clone(),
@@ -116,7 +119,7 @@ impl Node {
         let (root, ended) = Actor::spawn(None, Supervisor { name: "node" }, parts).await?;
         spawner.root.store(Some(Arc::new(root.clone())));
         let background = TaskTracker::new();
-        Self::watch(&config, &services, &background)?;
+        Self::watch(&config, &services, sampler, &background)?;
         keep_metrics(recorder, &background);
         let data_dir = config.node.data_dir.clone();
         Ok(Self {
@@ -133,13 +136,19 @@ impl Node {
         })
     }
 
-    fn watch(config: &Config, services: &Services, background: &TaskTracker) -> anyhow::Result<()> {
+    fn watch(
+        config: &Config,
+        services: &Services,
+        memory: memory::Sampler,
+        background: &TaskTracker,
+    ) -> anyhow::Result<()> {
         let pulse = Arc::new(Pulse::default());
         let watchdog = Watchdog {
             polls: Arc::clone(&services.poll_slots),
             pulse: Arc::clone(&pulse),
             abort_after: config.node.watchdog,
             data_dir: config.node.data_dir.clone(),
+            memory,
         };
         watchdog.start().context("no thread for the watchdog")?;
         background.spawn(async move {

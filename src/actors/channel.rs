@@ -98,7 +98,8 @@ impl State {
     fn take_turn(&mut self) {
         let slot = Arc::clone(&self.slot);
         let (batch, left) = slot.lane.take(LINES_PER_TURN_MAX);
-        for delivery in batch {
+        self.turn = batch;
+        while let Some(delivery) = self.turn.pop_front() {
             self.intake(delivery);
         }
         self.send_lines();

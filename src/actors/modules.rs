@@ -44,6 +44,8 @@ pub const MODULES: &[ModuleSpec] = &[
     faults::FATAL,
     #[cfg(feature = "test-support")]
     faults::LINES,
+    #[cfg(feature = "test-support")]
+    faults::HOARD,
 ];
 
 /// The rows, indexed by module and by command name.

@@ -18,7 +18,9 @@ use ulid::Ulid;
 
 use super::Services;
 use crate::cluster::ChannelSlot;
-use crate::messages::{ChatEvent, Delivery, EventClass, EventKind, Offer};
+use crate::messages::{
+    ChatEvent, Completion, Delivery, EventClass, EventKind, Offer, OutboundReply, ReplySink,
+};
 
 const TICK: Duration = Duration::from_millis(500);
 /// Due timers read at once; a tick looks at all of them, page by page.
@@ -80,6 +82,18 @@ impl Actor for Scheduler {
     }
 }
 
+/// The way out for what nobody asked for: its end ends no line, so it is not told where lines are counted.
+#[derive(Debug)]
+struct Unasked(Arc<dyn ReplySink>);
+
+impl ReplySink for Unasked {
+    fn deliver(&self, reply: OutboundReply) {
+        self.0.deliver(reply);
+    }
+
+    fn done(&self, _completion: &Completion) {}
+}
+
 impl Scheduler {
     fn fire_if_wanted(&self, state: &mut State, timer: &Timer) {
         let Some(slot) = self.services.directory.get(timer.channel_id) else { return };
@@ -90,8 +104,8 @@ impl Scheduler {
         if state.asked.contains_key(&timer.id) || !enough || (timer.spec.only_live && live != Some(true)) {
             return;
         }
-        let Some(sink) = slot.outlet() else { return };
-        let event = Arc::new(self.event(&slot, timer));
+        let Some(outlet) = slot.outlet() else { return };
+        let (event, sink) = (Arc::new(self.event(&slot, timer)), Arc::new(Unasked(outlet)));
         let delivery = Delivery { event, received: Instant::now(), sink, permit: None };
         // A full lane is tried again with the next look at the timer.
         if let Offer::Queued { .. } = self.services.directory.route(&slot, delivery, EventClass::Control) {

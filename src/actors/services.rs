@@ -1,6 +1,7 @@
 //! What every actor of the node is given at its start.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::{CorrelationId, Level};
@@ -13,7 +14,7 @@ use super::modules::Registry;
 use crate::cluster::{ChannelSlot, Directory};
 use crate::config::LimitsConfig;
 use crate::messages::spawner::SharedSpawner;
-use crate::messages::{ChatEvent, Chatter, Clock, EventKind, Source};
+use crate::messages::{ChatEvent, Chatter, Clock, EventKind, Pressure, Source};
 use crate::telemetry::breakers::Breakers;
 use crate::telemetry::command_meters::CommandMeters;
 use crate::telemetry::poll_slots::PollSlots;
@@ -43,8 +44,15 @@ pub struct Services {
 /// How many channels may read their tables at the same time: enough to keep the storage busy, few enough that each
 /// answer comes soon.
 pub const LOADS_MAX: usize = 16;
+/// What is idle for so long goes while memory is short, whatever `limits.module_idle_secs` says.
+const IDLE_UNDER_PRESSURE: Duration = Duration::from_secs(30);
 
 impl Services {
+    /// How long a module or channel may be idle: while memory is short it is let go soon, so that memory comes back.
+    pub fn idle_limit(&self) -> Duration {
+        idle_limit(self.limits.module_idle, self.directory.memory().pressure())
+    }
+
     /// Whether this pair stood still when the last process was aborted.
     pub fn is_suspect(&self, slot: &ChannelSlot, module: &str) -> bool {
         self.suspects.iter().any(|(key, name)| name == module && *key == slot.key())
@@ -66,5 +74,26 @@ impl Services {
             traceparent: None,
             metadata: Map::new(),
         }
+    }
+}
+
+fn idle_limit(limit: Duration, pressure: Pressure) -> Duration {
+    match pressure {
+        Pressure::None => limit,
+        Pressure::Chat | Pressure::Commands => limit.min(IDLE_UNDER_PRESSURE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_memory_is_short_what_is_idle_goes_sooner_and_never_later() {
+        let (ten_minutes, second) = (Duration::from_mins(10), Duration::from_secs(1));
+        assert_eq!(idle_limit(ten_minutes, Pressure::None), ten_minutes);
+        assert_eq!(idle_limit(ten_minutes, Pressure::Chat), IDLE_UNDER_PRESSURE);
+        assert_eq!(idle_limit(ten_minutes, Pressure::Commands), IDLE_UNDER_PRESSURE);
+        assert_eq!(idle_limit(second, Pressure::Commands), second);
     }
 }

@@ -15,7 +15,7 @@ use storage::Change;
 use tokio::sync::watch;
 
 use crate::messages::spawner::SharedSpawner;
-use crate::messages::{ByteBudget, ChannelMsg, Delivery, EventClass, Lane, Offer, ReplySink};
+use crate::messages::{ByteBudget, ChannelMsg, Delivery, EventClass, Lane, Memory, Offer, ReplySink};
 
 /// What every part of the node may know of a channel without asking its actor.
 #[derive(Debug)]
@@ -113,6 +113,8 @@ pub struct Directory {
     /// Writers take turns; readers never wait.
     writing: Mutex<()>,
     budget: Arc<ByteBudget>,
+    /// How near the process is to its ceiling; supervision holds the other end.
+    memory: Arc<Memory>,
     channel_bound: usize,
     /// Whether a module wants every line of a channel where nobody said otherwise.
     lines_wanted: bool,
@@ -129,6 +131,7 @@ impl Directory {
             by_name: ArcSwap::default(),
             writing: Mutex::new(()),
             budget,
+            memory: Arc::default(),
             channel_bound,
             lines_wanted: false,
             spawner,
@@ -141,6 +144,22 @@ impl Directory {
     pub fn with_lines_wanted(mut self, wanted: bool) -> Self {
         self.lines_wanted = wanted;
         self
+    }
+
+    /// Sheds while `memory` is short.
+    #[must_use]
+    pub fn with_memory(mut self, memory: Arc<Memory>) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// The bytes that all lanes share.
+    pub fn budget(&self) -> &ByteBudget {
+        &self.budget
+    }
+
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Adds channels; those already known stay as they are. One copy of the map per call: add in batches.
@@ -239,7 +258,11 @@ impl Directory {
     /// Puts an event into its channel's lane and wakes the channel when needed. What is shed is counted here and its
     /// sink is told; [`Offer::Full`] comes back to the caller, who waits with it.
     pub fn route(&self, slot: &ChannelSlot, delivery: Delivery, class: EventClass) -> Offer {
-        let offer = slot.lane.offer(delivery, class);
+        let offer = if self.memory.sheds(class) {
+            Offer::Shed { reason: "memory", delivery: Box::new(delivery) }
+        } else {
+            slot.lane.offer(delivery, class)
+        };
         match &offer {
             Offer::Queued { wake: true } => self.wake(slot),
             Offer::Queued { wake: false } | Offer::Full(_) => {}
@@ -277,3 +300,6 @@ impl Directory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

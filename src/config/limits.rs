@@ -5,6 +5,10 @@ use std::time::Duration;
 use super::reader::Reader;
 use super::section::{COUNT, COUNT_OR_OFF, TIME_MS, TIME_SECS, TIME_SECS_OR_OFF};
 
+/// The least ceiling: what a node without channels has, and room to work.
+const RSS_MIB_MIN: usize = 64;
+const MIB: u64 = 1 << 20;
+
 /// What one channel, user and module may take.
 #[derive(Clone, Debug)]
 pub struct LimitsConfig {
@@ -20,14 +24,18 @@ pub struct LimitsConfig {
     pub module_timeout: Duration,
     /// A module that saw nothing for so long is put to sleep.
     pub module_idle: Duration,
+    /// What the events that wait in all channels may take together.
+    pub data_budget_bytes: u64,
+    /// What the replies that wait in all senders may take together.
+    pub send_budget_bytes: u64,
+    /// Resident memory that new work is shed before. `None`: derived from the control group's limit, if it has one.
+    pub max_rss_bytes: Option<u64>,
 }
 
 impl LimitsConfig {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let mut section = reader.section("limits");
-        if section.optional_count("max_rss_mib", COUNT).is_some() {
-            section.refuse_not_yet("max_rss_mib");
-        }
+        let max_rss = section.optional_count("max_rss_mib", RSS_MIB_MIN..=*COUNT.end());
         Self {
             channel_mailbox: section.count("channel_mailbox", 1_024, COUNT),
             reply_max_age: section.duration_secs("reply_max_age_secs", 60, TIME_SECS),
@@ -35,6 +43,9 @@ impl LimitsConfig {
             command_rate_window: section.duration_secs("command_rate_window_secs", 60, TIME_SECS_OR_OFF),
             module_timeout: section.duration_ms("module_timeout_ms", 2_000, TIME_MS),
             module_idle: section.duration_secs("module_idle_secs", 600, TIME_SECS),
+            data_budget_bytes: section.count("data_budget_mib", 64, COUNT) as u64 * MIB,
+            send_budget_bytes: section.count("send_budget_mib", 32, COUNT) as u64 * MIB,
+            max_rss_bytes: max_rss.map(|mib| mib as u64 * MIB),
         }
     }
 }

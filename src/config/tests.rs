@@ -323,3 +323,17 @@ fn a_file_of_nonsense_gives_a_bounded_report() {
     let nonsense = (0..5_000).map(|index| format!("listen{index} = 1")).collect::<Vec<_>>().join("\n");
     assert_eq!(problems(load(&nonsense)).len(), 1_000);
 }
+
+#[test]
+fn a_memory_ceiling_below_what_an_empty_node_needs_is_refused_by_name() {
+    let problem = only_problem("[limits]\nmax_rss_mib = 63\n");
+    assert_eq!(problem, "2: limits.max_rss_mib: must be a whole number from 64 to 1000000000");
+    assert!(only_problem("[limits]\nmax_rss_mib = \"2GiB\"\n").contains("limits.max_rss_mib"));
+    assert!(only_problem("[limits]\ndata_budget_mib = 0\n").contains("limits.data_budget_mib"));
+    assert!(only_problem("[limits]\nsend_budget_mib = 0\n").contains("limits.send_budget_mib"));
+    let limits =
+        load("[limits]\nmax_rss_mib = 64\ndata_budget_mib = 2\nsend_budget_mib = 1\n").unwrap().limits;
+    assert_eq!(limits.max_rss_bytes, Some(64 << 20));
+    assert_eq!((limits.data_budget_bytes, limits.send_budget_bytes), (2 << 20, 1 << 20));
+    assert_eq!(load("").unwrap().limits.max_rss_bytes, None);
+}

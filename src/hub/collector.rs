@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use domain::Outcome;
 use tokio::sync::oneshot;
 
 use crate::messages::{Completion, OutboundReply, Reply, ReplySink};
@@ -72,12 +73,17 @@ impl ReplySink for Collector {
             return;
         }
         let reason = if open.end.is_some() { "too_many_replies" } else { "caller_gone" };
-        metrics::counter!("waddlebot_messages_dropped_total", "reason" => reason).increment(1);
+        metrics::counter!("waddlebot_replies_dropped_total", "platform" => "router", "reason" => reason)
+            .increment(1);
     }
 
     fn done(&self, completion: &Completion) {
         let mut open = self.lock();
         let Some(end) = open.end.take() else { return };
+        // What was shed is counted where it was shed.
+        if completion.outcome != Outcome::Shed {
+            metrics::counter!("waddlebot_lines_handled_total", "platform" => "router").increment(1);
+        }
         let replies = std::mem::take(&mut open.replies);
         // A caller who hung up no longer wants to know.
         drop(end.send((completion.clone(), replies)));
@@ -88,7 +94,7 @@ impl ReplySink for Collector {
 mod tests {
     use std::time::Instant;
 
-    use domain::{ChannelId, CorrelationId, Outcome};
+    use domain::{ChannelId, CorrelationId};
     use ulid::Ulid;
 
     use super::*;

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 
 use super::{Permit, ReplySink};
 
+/// What the allocator keeps beside each allocation, about.
+const ALLOCATION_BYTES: u64 = 16;
+
 /// The kind of an event; the names are those of the router contract (`message_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -134,6 +137,42 @@ pub struct Delivery {
     pub sink: Arc<dyn ReplySink>,
     /// Held until the reply is written or given up; `None` before the lane has accepted the event.
     pub permit: Option<Permit>,
+}
+
+impl Delivery {
+    /// What the event takes in memory while it waits. Its own size counts twice: the queue grows by doubling, and the
+    /// call that becomes of it holds some of the names again.
+    pub fn bytes(&self) -> u64 {
+        let event = &self.event;
+        let user = &event.user;
+        let texts = [&event.text, &user.platform_user_id, &user.login, &user.display_name];
+        let ids = [&event.message_id, &event.traceparent].into_iter().flatten();
+        let texts: u64 = texts.into_iter().chain(ids).map(text_bytes).sum();
+        (2 * size_of::<Self>() + size_of::<ChatEvent>()) as u64 + texts + map_bytes(&event.metadata)
+    }
+}
+
+fn text_bytes(text: &String) -> u64 {
+    if text.capacity() == 0 { 0 } else { text.capacity() as u64 + ALLOCATION_BYTES }
+}
+
+/// What a document owns. Its depth is bounded by the parser it came through.
+fn value_bytes(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => text_bytes(text),
+        Value::Array(items) => {
+            let places = items.capacity() * size_of::<Value>();
+            places as u64 + ALLOCATION_BYTES + items.iter().map(value_bytes).sum::<u64>()
+        }
+        Value::Object(map) => map_bytes(map),
+        _ => 0,
+    }
+}
+
+/// Half of a map's places may be empty.
+fn map_bytes(map: &Map<String, Value>) -> u64 {
+    let entry = 2 * size_of::<(String, Value)>() as u64;
+    map.iter().map(|(name, value)| entry + text_bytes(name) + value_bytes(value)).sum()
 }
 
 /// One plain chat line, for the modules that asked for every line of a channel.

@@ -13,8 +13,6 @@ use super::{Delivery, EventClass};
 pub const URGENT_BEYOND_BOUND_MAX: usize = 256;
 /// Plain chat is shed above this share of the bound, in percent.
 pub const CHAT_SHED_PERCENT: usize = 75;
-/// What an event costs the byte budget beside its text.
-const EVENT_BYTES: u64 = 512;
 
 /// What became of an offered event.
 #[derive(Debug)]
@@ -55,6 +53,10 @@ impl ByteBudget {
 
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    pub const fn limit(&self) -> u64 {
+        self.limit
     }
 }
 
@@ -104,7 +106,7 @@ impl Lane {
                 Offer::Shed { reason: "channel_full", delivery: Box::new(delivery) }
             };
         }
-        let bytes = EVENT_BYTES + delivery.event.text.len() as u64;
+        let bytes = delivery.bytes();
         let taken = self.budget.try_take(bytes);
         if !taken && !urgent {
             self.in_flight.fetch_sub(1, Ordering::AcqRel);
@@ -145,3 +147,6 @@ impl Lane {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,7 +96,6 @@ impl Actor for Console {
             return Ok(());
         }
         metrics::counter!("waddlebot_lines_in_total", "platform" => "console").increment(1);
-        metrics::counter!("waddlebot_lines_handled_total", "platform" => "console").increment(1);
         let event = ChatEvent {
             channel_id: slot.id,
             platform: Platform::Console,
@@ -180,6 +179,10 @@ impl ReplySink for Screen {
 
     /// Says what chat keeps silent about: whoever types here wants to know.
     fn done(&self, completion: &Completion) {
+        // What was shed is counted where it was shed.
+        if completion.outcome != Outcome::Shed {
+            metrics::counter!("waddlebot_lines_handled_total", "platform" => "console").increment(1);
+        }
         if let Outcome::Refused { refusal } = &completion.outcome {
             let command = completion.command.as_deref().unwrap_or_default();
             if refusal.said_in_chat(command).is_none() {

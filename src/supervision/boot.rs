@@ -18,11 +18,9 @@ use crate::cluster::Directory;
 use crate::cluster::directory::SlotSpec;
 use crate::config::Config;
 use crate::messages::spawner::SharedSpawner;
-use crate::messages::{ByteBudget, Clock, CommandInfo, ModuleInfo};
+use crate::messages::{ByteBudget, Clock, CommandInfo, Memory, ModuleInfo};
 use crate::telemetry::command_meters::CommandMeters;
 
-/// Bytes that all data lanes of the node may hold together.
-const DATA_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Channels read or added in one go.
 const PAGE: u32 = 500;
 /// Limits of any HTTP call that names no others.
@@ -54,11 +52,12 @@ pub fn storage_options(config: &Config) -> StorageOptions {
     }
 }
 
-pub fn directory(config: &Config, spawner: Arc<NodeSpawner>) -> Arc<Directory> {
-    let budget = Arc::new(ByteBudget::new(DATA_BYTES_MAX));
+pub fn directory(config: &Config, memory: Arc<Memory>, spawner: Arc<NodeSpawner>) -> Arc<Directory> {
+    let budget = Arc::new(ByteBudget::new(config.limits.data_budget_bytes));
     let spawner: SharedSpawner = spawner;
     let lines_wanted = MODULES.iter().any(|spec| spec.lines);
-    Arc::new(Directory::new(config.limits.channel_mailbox, budget, spawner).with_lines_wanted(lines_wanted))
+    let directory = Directory::new(config.limits.channel_mailbox, budget, spawner);
+    Arc::new(directory.with_lines_wanted(lines_wanted).with_memory(memory))
 }
 
 pub fn services(

@@ -21,7 +21,7 @@ use crate::actors::Services;
 use crate::actors::scheduler::Scheduler;
 use crate::config::Config;
 use crate::hub::{self, HubDeps};
-use crate::messages::Board;
+use crate::messages::{Board, ByteBudget};
 use crate::platforms::{PLATFORMS, PlatformDeps, PlatformSpec};
 
 /// Everything that parts are made from.
@@ -30,6 +30,8 @@ pub struct Wiring {
     pub services: Arc<Services>,
     pub spawner: Arc<NodeSpawner>,
     pub board: Arc<Board>,
+    /// What the replies that wait in all senders of the node may take.
+    pub send_budget: Arc<ByteBudget>,
     pub vault: Vault,
     pub service_key: SecretString,
     pub http: reqwest::Client,
@@ -77,7 +79,8 @@ impl Child for PartChild {
             Part::Modules => Box::pin(modules(wiring, supervisor)),
             Part::Channels => Box::pin(channels(wiring, supervisor)),
             Part::Upkeep => Box::pin(async move {
-                let upkeep = Upkeep { services: Arc::clone(&wiring.services) };
+                let send_budget = Arc::clone(&wiring.send_budget);
+                let upkeep = Upkeep { services: Arc::clone(&wiring.services), send_budget };
                 Ok(Actor::spawn_linked(None, upkeep, (), supervisor).await?.0.get_cell())
             }),
             Part::Scheduler => Box::pin(async move {
@@ -122,6 +125,7 @@ async fn platforms(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCe
         vault: wiring.vault.clone(),
         clock: services.clock.clone(),
         board: Arc::clone(&wiring.board),
+        send_budget: Arc::clone(&wiring.send_budget),
         http: wiring.http.clone(),
         tasks: wiring.spawner.tasks.clone(),
         stop_reading: wiring.stop_reading.clone(),

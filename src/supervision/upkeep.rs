@@ -10,7 +10,7 @@ use domain::Platform;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::actors::Services;
-use crate::messages::ChannelMsg;
+use crate::messages::{ByteBudget, ChannelMsg};
 use crate::telemetry::metric_names::SERVICE;
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
@@ -26,6 +26,8 @@ const PRUNED_MAX: u32 = 1_000;
 #[derive(Debug)]
 pub struct Upkeep {
     pub services: Arc<Services>,
+    /// Shared by all senders.
+    pub send_budget: Arc<ByteBudget>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +76,10 @@ impl Upkeep {
         }
         let depth = metrics::histogram!("waddlebot_mailbox_depth");
         slots.iter().map(|slot| slot.lane.in_flight()).for_each(|n| depth.record(n as f64));
+        for (name, budget) in [("data", self.services.directory.budget()), ("sends", &self.send_budget)] {
+            metrics::gauge!("waddlebot_budget_used_bytes", "budget" => name).set(budget.used() as f64);
+            metrics::gauge!("waddlebot_budget_limit_bytes", "budget" => name).set(budget.limit() as f64);
+        }
         for pool in self.services.db.pool_gauges() {
             metrics::gauge!("waddlebot_db_connections", "service" => SERVICE, "pool" => pool.pool, "state" => "idle")
                 .set(f64::from(pool.idle));

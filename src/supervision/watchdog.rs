@@ -1,4 +1,4 @@
-//! A thread outside the runtime that notices when the runtime, or one module in it, stands still.
+//! A thread outside the runtime that notices when the runtime, or one module in it, stands still, or memory is short.
 //!
 //! A busy loop cannot be interrupted. One poll over a second is an error in the log; over `node.watchdog_ms` the pair
 //! (channel, module) is written to `last-abort` and the process aborts: the service manager starts it again, and that
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::memory;
 use crate::telemetry::poll_slots::PollSlots;
 
 /// How often the thread looks.
@@ -63,6 +64,8 @@ pub struct Watchdog {
     pub pulse: Arc<Pulse>,
     pub abort_after: Duration,
     pub data_dir: PathBuf,
+    /// Looked at in the same rhythm, so that a busy runtime cannot hide that memory is short.
+    pub memory: memory::Sampler,
 }
 
 impl Watchdog {
@@ -74,10 +77,11 @@ impl Watchdog {
         thread::Builder::new().name("watchdog".to_owned()).spawn(move || self.watch()).map(drop)
     }
 
-    fn watch(&self) {
+    fn watch(mut self) {
         let (mut beats, mut beat_at, mut looked_at) = (0, Instant::now(), Instant::now());
         loop {
             thread::park_timeout(LOOK_EVERY);
+            self.memory.look();
             let now = Instant::now();
             let slept = now.duration_since(looked_at) > LOOK_EVERY + SLEPT_AFTER;
             looked_at = now;

@@ -16,7 +16,7 @@ const DEPTH_BUCKETS: &[f64] = &[0.0, 1.0, 4.0, 16.0, 64.0, 256.0, 768.0, 1024.0]
 const HELP: &[(&str, &str)] = &[
     ("waddlebot_commands_total", "Commands by how they ended."),
     ("waddlebot_messages_dropped_total", "Lines that were dropped, by reason."),
-    ("waddlebot_lines_in_total", "Lines received from a platform."),
+    ("waddlebot_lines_in_total", "Lines received from a platform, and events from the router."),
     (
         "waddlebot_lines_handled_total",
         "Lines handled; the others are in messages_dropped_total or duplicates.",

@@ -8,6 +8,7 @@ mod fake_twitch;
 mod faults;
 mod house;
 mod node;
+mod overload;
 mod promises;
 mod readme;
 mod refusals;

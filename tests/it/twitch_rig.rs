@@ -146,6 +146,7 @@ impl Rig {
             vault: vault.clone(),
             clock: Clock::System,
             board: Arc::clone(&board),
+            send_budget: Arc::new(ByteBudget::new(32 << 20)),
             http: reqwest::Client::new(),
             tasks: tasks.clone(),
             stop_reading: stop_reading.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use domain::Outcome;
 use domain::cooldown::SaidOnce;
@@ -41,6 +41,8 @@ pub struct State {
     pub slot: Arc<ChannelSlot>,
     pub myself: ActorRef<ChannelMsg>,
     pub table: Table,
+    /// What is left of this turn's events: a panic of ours must not lose them unsaid.
+    pub turn: VecDeque<Delivery>,
     /// Events that wait for the table.
     pub waiting: VecDeque<Delivery>,
     pub seen: RecentIds,
@@ -69,6 +71,7 @@ impl State {
             slot,
             myself,
             table: Table::Absent,
+            turn: VecDeque::new(),
             waiting: VecDeque::new(),
             seen: RecentIds::new(IDS_MAX, IDS_TTL),
             said: SaidOnce::default(),
@@ -108,7 +111,7 @@ impl State {
 
     /// Whether nothing waits or runs, and the channel is drained or has been idle long enough.
     pub fn may_stop(&self, now: Instant) -> bool {
-        let idle_limit: Duration = self.services.limits.module_idle;
+        let idle_limit = self.services.idle_limit();
         let idle = now.saturating_duration_since(self.used_at) >= idle_limit;
         (self.draining || idle)
             && self.waiting.is_empty()
@@ -131,7 +134,7 @@ impl State {
             let generation = self.seats.get(module).map_or(0, |seat| seat.generation);
             self.module_down(module, generation, "lost");
         }
-        let idle_limit = self.services.limits.module_idle;
+        let idle_limit = self.services.idle_limit();
         let idle: Vec<_> = self
             .seats
             .values()
@@ -157,7 +160,7 @@ impl Drop for State {
                 work.endings().done(module, Outcome::Failed);
             }
         }
-        for delivery in self.waiting.drain(..) {
+        for delivery in self.waiting.drain(..).chain(self.turn.drain(..)) {
             delivery.sink.done(&Completion { outcome: Outcome::Failed, command: None, module: None });
         }
     }

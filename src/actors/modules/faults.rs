@@ -1,4 +1,4 @@
-//! Modules that panic, sleep, fail and spin, each in a row of its own: the tests of supervision watch what becomes of
+//! Modules that panic, sleep, fail, spin and hoard memory, each in a row of its own: the tests of supervision watch what becomes of
 //! their neighbours.
 
 use std::time::{Duration, Instant};
@@ -69,6 +69,16 @@ pub const FATAL: ModuleSpec = row(
     "fault_fatal",
     &[CommandSpec { name: "fatal", usage: "fatal", description: "Gives up.", ..CommandSpec::DEFAULT }],
     || Box::new(Fatal),
+);
+pub const HOARD: ModuleSpec = row(
+    "fault_hoard",
+    &[CommandSpec {
+        name: "hoard",
+        usage: "hoard <MiB>",
+        description: "Takes memory and keeps it.",
+        ..CommandSpec::DEFAULT
+    }],
+    || Box::new(Hoard { bytes: Vec::new() }),
 );
 pub const LINES: ModuleSpec = ModuleSpec {
     lines: true,
@@ -157,6 +167,20 @@ impl Module for Fatal {
     }
 }
 
+struct Hoard {
+    bytes: Vec<u8>,
+}
+
+#[async_trait]
+impl Module for Hoard {
+    /// Holds memory, all of it touched, until the module ends.
+    async fn on_command(&mut self, _ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
+        let mib: usize = call.args.parse().map_err(|_| ModuleError::User("How many MiB?".to_owned()))?;
+        self.bytes = vec![1; mib << 20];
+        Ok(vec![Reply::text(format!("I hold {} MiB.", self.bytes.len() >> 20))])
+    }
+}
+
 struct Lines {
     n_lines: usize,
 }
@@ -194,6 +218,7 @@ mod tests {
         assert!(matches!(deliver(&mut world, "!retry").await, Err(ModuleError::Retry(_))));
         assert_eq!(deliver(&mut world, "!retry").await.unwrap(), [Reply::text("Done at the third attempt.")]);
         assert_eq!(deliver(&mut world, "!panic ok").await.unwrap(), [Reply::text("No panic.")]);
+        assert_eq!(deliver(&mut world, "!hoard 3").await.unwrap(), [Reply::text("I hold 3 MiB.")]);
         let panicked = std::panic::AssertUnwindSafe(deliver(&mut world, "!panic")).catch_unwind().await;
         assert!(panicked.is_err());
     }

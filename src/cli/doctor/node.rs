@@ -29,6 +29,13 @@ pub(super) async fn look(args: &NodeArgs, env: &Env) -> Finding {
         .into_iter()
         .flatten()
         .find_map(|(platform, report)| Some(format!("{platform}: {}", report["trouble"].as_str()?)));
+    let shed = status["memory"]["pressure"].as_str().filter(|level| *level != "none");
+    let trouble = trouble.or_else(|| {
+        Some(format!(
+            "its memory is short, so it sheds {}: raise limits.max_rss_mib or move channels away",
+            shed?
+        ))
+    });
     let state = format!(
         "{} runs version {} with {} channels",
         field(&status, "node"),

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::hub::answer::{Answered, Envelope, ErrorEnvelope, ok};
 use crate::hub::readyz::readiness;
 use crate::hub::router::Hub;
-use crate::messages::{PartReport, PlatformReport};
+use crate::messages::{MemoryReport, PartReport, PlatformReport};
 
 /// The node at a glance.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,6 +32,9 @@ pub(in crate::hub) struct Status {
     modules: usize,
     /// Events waiting or under way in all channels.
     events_in_flight: usize,
+    /// What the process has in memory, its ceiling, and what is shed because of it.
+    #[schema(value_type = Object)]
+    memory: MemoryReport,
     /// The supervision tree's first row: each part with its state and crashes.
     #[schema(value_type = Vec<Object>)]
     parts: Vec<PartReport>,
@@ -58,6 +61,7 @@ pub(in crate::hub) async fn show(State(hub): State<Hub>) -> Answered<Status> {
         channels_active: slots.iter().filter(|slot| slot.actor().is_some()).count(),
         modules: hub.deps.modules.len(),
         events_in_flight: slots.iter().map(|slot| slot.lane.in_flight()).sum(),
+        memory: hub.deps.directory.memory().report(),
         parts: hub.deps.operator.parts().await,
         platforms: readiness.platforms,
     })

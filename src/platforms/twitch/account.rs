@@ -14,8 +14,6 @@ use super::sender::ChannelSender;
 use super::settings::Settings;
 use crate::messages::ByteBudget;
 
-/// Replies that wait in all channels together, in bytes.
-const WAITING_BYTES_MAX: u64 = 32 << 20;
 /// What a channel's own pace is stretched by: what leaves us evenly may arrive closer together.
 const INTERVAL_SLACK_PERCENT: u32 = 5;
 
@@ -34,6 +32,7 @@ pub struct Account {
     pub(super) queued_for_permit: [AtomicUsize; 2],
     /// Replies that wait or are being cut, in all channels.
     pub(super) n_waiting: AtomicUsize,
+    /// What replies that wait may take, in all channels and on all platforms.
     pub(super) bytes: Arc<ByteBudget>,
     handed: Mutex<Vec<Handed>>,
     pub(super) pump_wanted: Notify,
@@ -48,7 +47,7 @@ pub struct Account {
 }
 
 impl Account {
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, bytes: Arc<ByteBudget>) -> Self {
         let interval = settings.channel_interval;
         Self {
             budget: Mutex::new(SendBudget::new(
@@ -57,7 +56,7 @@ impl Account {
             )),
             queued_for_permit: Default::default(),
             n_waiting: AtomicUsize::new(0),
-            bytes: Arc::new(ByteBudget::new(WAITING_BYTES_MAX)),
+            bytes,
             handed: Mutex::default(),
             pump_wanted: Notify::new(),
             senders: RwLock::default(),

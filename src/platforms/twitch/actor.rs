@@ -192,7 +192,7 @@ impl State {
         };
         Self {
             myself,
-            account: Arc::new(Account::new(&settings)),
+            account: Arc::new(Account::new(&settings, Arc::clone(&deps.send_budget))),
             trust,
             identity,
             doubt: Arc::default(),

@@ -26,7 +26,7 @@ const ROOM_INTERVAL: Duration = Duration::from_millis(50);
 /// A refusal that lasts is logged again after this time.
 const SAY_AGAIN_AFTER: Duration = Duration::from_mins(10);
 /// What a waiting reply costs the byte budget beside its text.
-const REPLY_BYTES: u64 = 128;
+const REPLY_BYTES: u64 = 320;
 
 /// A reply that is not wholly written yet.
 struct Waiting {

@@ -14,7 +14,8 @@ fn account(extra: &[(&str, &str)]) -> Arc<Account> {
     let token = ("BOT_TOKEN", "token");
     let env = extra.iter().chain([&token]).map(|(name, value)| (key(name), (*value).to_owned()));
     let config = Config::local(env.collect::<Vec<_>>().into_iter()).unwrap();
-    Arc::new(Account::new(&Settings::from(&config)))
+    let bytes = Arc::new(ByteBudget::new(config.limits.send_budget_bytes));
+    Arc::new(Account::new(&Settings::from(&config), bytes))
 }
 
 fn sender(account: &Arc<Account>) -> (Arc<ChannelSender>, Arc<Outlet>) {

@@ -51,6 +51,7 @@ pub(super) fn accept(
     let (sink, collected) = collector();
     hub.sessions.open(session_id, Session { channel_id: slot.id, sink: Arc::downgrade(&sink) }, received);
     let class = class_of(&event);
+    metrics::counter!("waddlebot_lines_in_total", "platform" => "router").increment(1);
     let delivery = Delivery { event: Arc::new(event), received, sink, permit: None };
     let offer = hub.deps.directory.route(&slot, delivery, class);
     match offer {
