@@ -17,6 +17,9 @@ use tokio::sync::watch;
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{ByteBudget, ChannelMsg, Delivery, EventClass, Lane, Memory, Offer, ReplySink};
 
+/// The label of `messages_dropped_total` for what is shed because memory is short.
+const MEMORY: &str = "memory";
+
 /// What every part of the node may know of a channel without asking its actor.
 #[derive(Debug)]
 pub struct ChannelSlot {
@@ -255,11 +258,19 @@ impl Directory {
         self.len() == 0
     }
 
+    /// Whether an event of that class would be shed now, which is then counted here: under a flood nobody need make an
+    /// event of a line that finds no room.
+    pub fn sheds_unmade(&self, slot: &ChannelSlot, class: EventClass) -> bool {
+        let memory = self.memory.sheds(class).then_some(MEMORY);
+        let reason = memory.or_else(|| slot.lane.sheds(class));
+        reason.inspect(|reason| count_dropped(reason)).is_some()
+    }
+
     /// Puts an event into its channel's lane and wakes the channel when needed. What is shed is counted here and its
     /// sink is told; [`Offer::Full`] comes back to the caller, who waits with it.
     pub fn route(&self, slot: &ChannelSlot, delivery: Delivery, class: EventClass) -> Offer {
         let offer = if self.memory.sheds(class) {
-            Offer::Shed { reason: "memory", delivery: Box::new(delivery) }
+            Offer::Shed { reason: MEMORY, delivery: Box::new(delivery) }
         } else {
             slot.lane.offer(delivery, class)
         };
@@ -267,7 +278,7 @@ impl Directory {
             Offer::Queued { wake: true } => self.wake(slot),
             Offer::Queued { wake: false } | Offer::Full(_) => {}
             Offer::Shed { reason, delivery } => {
-                metrics::counter!("waddlebot_messages_dropped_total", "reason" => *reason).increment(1);
+                count_dropped(reason);
                 delivery.sink.done(&crate::messages::Completion {
                     outcome: domain::Outcome::Shed,
                     command: None,
@@ -299,6 +310,10 @@ impl Directory {
             }
         }
     }
+}
+
+fn count_dropped(reason: &'static str) {
+    metrics::counter!("waddlebot_messages_dropped_total", "reason" => reason).increment(1);
 }
 
 #[cfg(test)]

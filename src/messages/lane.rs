@@ -25,6 +25,14 @@ pub enum Offer {
     Full(Box<Delivery>),
 }
 
+/// Why events are shed, as `messages_dropped_total` has it.
+const CHANNEL_FULL: &str = "channel_full";
+const NODE_BUDGET: &str = "node_budget";
+
+const fn is_urgent(class: EventClass) -> bool {
+    matches!(class, EventClass::Moderation | EventClass::Control)
+}
+
 /// A budget of bytes that all queues of one kind share.
 #[derive(Debug)]
 pub struct ByteBudget {
@@ -49,6 +57,10 @@ impl ByteBudget {
 
     pub fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn is_spent(&self) -> bool {
+        self.used() >= self.limit
     }
 
     pub fn used(&self) -> u64 {
@@ -90,27 +102,41 @@ impl Lane {
         Self { queue: Mutex::new(VecDeque::new()), in_flight: Arc::new(AtomicUsize::new(0)), budget, bound }
     }
 
-    /// Puts an event at the end, or says why not.
-    pub fn offer(&self, mut delivery: Delivery, class: EventClass) -> Offer {
-        let limit = match class {
+    fn limit(&self, class: EventClass) -> usize {
+        match class {
             EventClass::Chat => self.bound * CHAT_SHED_PERCENT / 100,
             EventClass::Command => self.bound,
             EventClass::Moderation | EventClass::Control => self.bound + URGENT_BEYOND_BOUND_MAX,
-        };
-        let urgent = matches!(class, EventClass::Moderation | EventClass::Control);
-        if self.in_flight.fetch_add(1, Ordering::AcqRel) >= limit {
+        }
+    }
+
+    /// Why an event of that class would be shed now. Moderation and control are never shed.
+    pub fn sheds(&self, class: EventClass) -> Option<&'static str> {
+        if is_urgent(class) {
+            None
+        } else if self.in_flight() >= self.limit(class) {
+            Some(CHANNEL_FULL)
+        } else {
+            self.budget.is_spent().then_some(NODE_BUDGET)
+        }
+    }
+
+    /// Puts an event at the end, or says why not.
+    pub fn offer(&self, mut delivery: Delivery, class: EventClass) -> Offer {
+        let urgent = is_urgent(class);
+        if self.in_flight.fetch_add(1, Ordering::AcqRel) >= self.limit(class) {
             self.in_flight.fetch_sub(1, Ordering::AcqRel);
             return if urgent {
                 Offer::Full(Box::new(delivery))
             } else {
-                Offer::Shed { reason: "channel_full", delivery: Box::new(delivery) }
+                Offer::Shed { reason: CHANNEL_FULL, delivery: Box::new(delivery) }
             };
         }
         let bytes = delivery.bytes();
         let taken = self.budget.try_take(bytes);
         if !taken && !urgent {
             self.in_flight.fetch_sub(1, Ordering::AcqRel);
-            return Offer::Shed { reason: "node_budget", delivery: Box::new(delivery) };
+            return Offer::Shed { reason: NODE_BUDGET, delivery: Box::new(delivery) };
         }
         delivery.permit = Some(Permit {
             in_flight: Arc::clone(&self.in_flight),

@@ -1,6 +1,9 @@
 //! The node's housekeeping: lets idle actors go, samples queues, prunes what is no longer needed.
 //!
-//! Receives: its own ticks. Sends: `Sweep` to running channels. Owns: nothing. Dies: never by itself.
+//! Receives: its own ticks. Sends: `Sweep` to running channels. Owns: a snapshot of the channels and how far it is in it.
+//! Dies: never by itself.
+//!
+//! It never looks at all channels at once: with many thousands of them that would hold up chat for milliseconds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +13,15 @@ use domain::Platform;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::actors::Services;
+use crate::cluster::ChannelSlot;
 use crate::messages::{ByteBudget, ChannelMsg};
 use crate::telemetry::metric_names::SERVICE;
 
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-const SWEEP_EVERY: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_millis(100);
+/// Every channel's queue is sampled once in so many ticks: a second.
+const SAMPLE_TICKS: usize = 10;
+/// Every running channel is told to look after itself once in so many ticks: ten seconds.
+const SWEEP_TICKS: usize = 100;
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
 /// Op ids are kept longer than any source redelivers.
 const OPS_KEPT: TimeDelta = TimeDelta::hours(48);
@@ -32,32 +39,39 @@ pub struct Upkeep {
 
 #[derive(Clone, Copy, Debug)]
 pub enum UpkeepMsg {
-    Sample,
-    Sweep,
+    Tick,
     Prune,
+}
+
+/// How far the rounds are.
+#[derive(Debug, Default)]
+pub struct Round {
+    tick: usize,
+    /// The channels as they were when the round of sampling began. One that comes in between is met a round later.
+    slots: Vec<Arc<ChannelSlot>>,
+    /// Running channels met in this round, by platform.
+    active: [u32; Platform::ALL.len()],
 }
 
 impl Actor for Upkeep {
     type Msg = UpkeepMsg;
-    type State = ();
+    type State = Round;
     type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<UpkeepMsg>, (): ()) -> Result<(), ActorProcessingErr> {
-        myself.send_interval(SAMPLE_EVERY, || UpkeepMsg::Sample);
-        myself.send_interval(SWEEP_EVERY, || UpkeepMsg::Sweep);
+    async fn pre_start(&self, myself: ActorRef<UpkeepMsg>, (): ()) -> Result<Round, ActorProcessingErr> {
+        myself.send_interval(TICK, || UpkeepMsg::Tick);
         myself.send_interval(PRUNE_EVERY, || UpkeepMsg::Prune);
-        Ok(())
+        Ok(Round::default())
     }
 
     async fn handle(
         &self,
         _: ActorRef<UpkeepMsg>,
         message: UpkeepMsg,
-        (): &mut (),
+        round: &mut Round,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            UpkeepMsg::Sample => self.sample(),
-            UpkeepMsg::Sweep => self.sweep(),
+            UpkeepMsg::Tick => self.tick(round),
             UpkeepMsg::Prune => self.prune().await,
         }
         Ok(())
@@ -65,17 +79,37 @@ impl Actor for Upkeep {
 }
 
 impl Upkeep {
-    fn sample(&self) {
-        let slots = self.services.directory.all();
-        metrics::gauge!("waddlebot_channels_owned").set(slots.len() as f64);
-        for platform in Platform::ALL {
-            let active =
-                slots.iter().filter(|slot| slot.platform == platform && slot.actor().is_some()).count();
-            metrics::gauge!("waddlebot_active_channels", "service" => SERVICE, "platform" => platform.as_str())
-                .set(active as f64);
+    fn tick(&self, round: &mut Round) {
+        let sampling = round.tick % SAMPLE_TICKS;
+        if sampling == 0 {
+            round.slots = self.services.directory.all();
+            round.active = Default::default();
         }
         let depth = metrics::histogram!("waddlebot_mailbox_depth");
-        slots.iter().map(|slot| slot.lane.in_flight()).for_each(|n| depth.record(n as f64));
+        for slot in slice(&round.slots, sampling, SAMPLE_TICKS) {
+            if slot.actor().is_some() {
+                depth.record(slot.lane.in_flight() as f64);
+                round.active[slot.platform as usize] += 1;
+            }
+        }
+        for slot in slice(&round.slots, round.tick, SWEEP_TICKS) {
+            if let Some(actor) = slot.actor() {
+                // A channel that is just ending needs no sweep.
+                drop(actor.cast(ChannelMsg::Sweep));
+            }
+        }
+        if sampling == SAMPLE_TICKS - 1 {
+            self.publish(round);
+        }
+        round.tick = (round.tick + 1) % SWEEP_TICKS;
+    }
+
+    fn publish(&self, round: &Round) {
+        metrics::gauge!("waddlebot_channels_owned").set(round.slots.len() as f64);
+        for platform in Platform::ALL {
+            metrics::gauge!("waddlebot_active_channels", "service" => SERVICE, "platform" => platform.as_str())
+                .set(f64::from(round.active[platform as usize]));
+        }
         for (name, budget) in [("data", self.services.directory.budget()), ("sends", &self.send_budget)] {
             metrics::gauge!("waddlebot_budget_used_bytes", "budget" => name).set(budget.used() as f64);
             metrics::gauge!("waddlebot_budget_limit_bytes", "budget" => name).set(budget.limit() as f64);
@@ -85,15 +119,6 @@ impl Upkeep {
                 .set(f64::from(pool.idle));
             metrics::gauge!("waddlebot_db_connections", "service" => SERVICE, "pool" => pool.pool, "state" => "in_use")
                 .set(f64::from(pool.in_use));
-        }
-    }
-
-    fn sweep(&self) {
-        for slot in self.services.directory.all() {
-            if let Some(actor) = slot.actor() {
-                // A channel that is just ending needs no sweep.
-                drop(actor.cast(ChannelMsg::Sweep));
-            }
         }
     }
 
@@ -113,5 +138,27 @@ impl Upkeep {
             tokio::time::sleep(PRUNE_PAUSE).await;
         }
         tracing::debug!(pruned = total, "old op ids removed");
+    }
+}
+
+/// The part of a list that is met in one of `n_ticks` ticks: each element in exactly one of them.
+fn slice<T>(all: &[T], tick: usize, n_ticks: usize) -> &[T] {
+    &all[all.len() * tick / n_ticks..all.len() * (tick + 1) / n_ticks]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_channel_is_met_once_in_a_round() {
+        for n_channels in [0, 1, 7, 100, 12_345] {
+            let all: Vec<usize> = (0..n_channels).collect();
+            for n_ticks in [SAMPLE_TICKS, SWEEP_TICKS] {
+                let met: Vec<usize> =
+                    (0..n_ticks).flat_map(|tick| slice(&all, tick, n_ticks)).copied().collect();
+                assert_eq!(met, all);
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! connection ends, and the platform's actor is told why by a guard that even a panic drops.
 
 use std::fmt::Write as _;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use metrics::Histogram;
 use ractor::ActorRef;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::mpsc;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::TwitchMsg;
@@ -137,8 +138,10 @@ async fn connect_and_serve(start: Start) -> End {
     outlet.push_line(&format!("NICK {}", start.login.nick));
     let reading = Reading::new(start);
     let end = tokio::select! {
-        end = reading.run(reader) => end,
+        // Replies that wait leave before the next lines are worked off.
+        biased;
         end = write_all(&outlet, &mut writer) => end,
+        end = reading.run(reader) => end,
     };
     // Closing politely is worth a moment only.
     drop(timeout(Duration::from_secs(1), writer.close()).await);
@@ -209,6 +212,8 @@ impl Reading {
 
     async fn run(mut self, mut reader: Reader) -> End {
         let mut may_read = true;
+        // One timer that is looked at when it fires, instead of one that is set anew with every read.
+        let mut patience = pin!(sleep_until(self.patience.into()));
         loop {
             let read = reader.read(|bytes| {
                 self.intake.begin();
@@ -221,9 +226,9 @@ impl Reading {
                     None => return std::future::pending().await,
                 },
                 () = self.drains.cancelled(), if may_read => may_read = false,
-                read = timeout_at(self.patience.into(), read), if may_read => match read {
-                    Ok(Ok(0)) => return End::Lost("Twitch closed the connection".to_owned()),
-                    Ok(Ok(n)) => {
+                read = read, if may_read => match read {
+                    Ok(0) => return End::Lost("Twitch closed the connection".to_owned()),
+                    Ok(n) => {
                         if let Some(end) = self.took_lines().await {
                             return end;
                         }
@@ -232,11 +237,18 @@ impl Reading {
                             tokio::task::yield_now().await;
                         }
                     }
-                    Ok(Err(error)) => return End::Lost(error.to_string()),
-                    Err(_) if !self.is_logged_in => return End::LoginTimedOut,
-                    Err(_) if self.is_asked => return End::Silent,
-                    Err(_) => self.ask(),
+                    Err(error) => return End::Lost(error.to_string()),
                 },
+                () = patience.as_mut(), if may_read => {
+                    if Instant::now() >= self.patience {
+                        match self.is_asked {
+                            _ if !self.is_logged_in => return End::LoginTimedOut,
+                            true => return End::Silent,
+                            false => self.ask(),
+                        }
+                    }
+                    patience.as_mut().reset(self.patience.into());
+                }
             }
         }
     }

@@ -268,6 +268,9 @@ impl Intake {
             self.tally.handled += 1;
             return;
         }
+        if self.directory.sheds_unmade(&self.entries[index].handle.slot, class) {
+            return;
+        }
         let occasion = self.occasion(index);
         match translate::chat_event(line, text, kind, occasion) {
             Ok(event) => self.route(index, event, class),
