@@ -1,15 +1,17 @@
-//! Measures waddlebot under load, beside a bare twitch-irc client, and prints the figures as Markdown.
+//! Measures waddlebot under load, beside a bare twitch-irc client and an echo loop, and prints the figures as Markdown.
 //!
 //! The fake Twitch and the load run in this process on one core, the measured process runs on another.
 
 mod arguments;
 mod bare_client;
-mod drain_client;
+mod echo_loop;
 mod load;
+mod percentiles;
 mod process;
 mod report;
 mod run;
 mod subject;
+mod zipf;
 
 use std::io;
 use std::process::ExitCode;
@@ -25,8 +27,8 @@ fn main() -> ExitCode {
         Ok(Command::BareClient(target)) => {
             worker_runtime().and_then(|runtime| runtime.block_on(bare_client::run(target)))
         }
-        Ok(Command::DrainClient(target)) => {
-            worker_runtime().and_then(|runtime| runtime.block_on(drain_client::run(target)))
+        Ok(Command::EchoLoop(target)) => {
+            worker_runtime().and_then(|runtime| runtime.block_on(echo_loop::run(target)))
         }
         Ok(Command::Measure(plan)) => measure(&plan),
         Err(problem) => {
@@ -54,5 +56,5 @@ fn measure(plan: &Plan) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(1).build()?;
     let figures = runtime.block_on(run::all(plan))?;
     println!("{}", report::markdown(plan, &figures)?);
-    Ok(())
+    report::trouble(&figures).map_or(Ok(()), |trouble| Err(io::Error::other(trouble)))
 }
