@@ -90,11 +90,6 @@ impl<'a> Load<'a> {
         self.channels.len()
     }
 
-    /// Lines for which there was no connection or no room, since the start.
-    pub(crate) fn n_not_taken(&self) -> u64 {
-        self.n_not_taken
-    }
-
     /// How the replies since the last `begin` matched the commands.
     pub(crate) fn tally(&self) -> Tally {
         self.ledger.tally
@@ -105,13 +100,21 @@ impl<'a> Load<'a> {
         std::mem::take(&mut self.ledger.answers)
     }
 
-    /// A channel as its connection sees it; `None`: it is not joined.
-    pub(crate) fn feed(&mut self, channel: usize) -> Option<&Feed> {
+    /// Commands that wait for their reply.
+    pub(crate) fn n_pending(&self) -> usize {
+        self.ledger.n_pending()
+    }
+
+    /// A channel as its connection sees it now; `None`: it is not joined.
+    pub(crate) fn open_feed(&mut self, channel: usize) -> Option<&Feed> {
         let Channel { login, feed } = &mut self.channels[channel];
-        if feed.is_none() {
-            *feed = self.fake.feed(login);
-        }
+        *feed = self.fake.feed(login);
         feed.as_ref()
+    }
+
+    /// Draws a channel by its share of the lines.
+    pub(crate) fn draw_channel(&mut self) -> usize {
+        self.shares.draw(&mut self.random)
     }
 
     /// Says one command in the first channel and waits for its reply.

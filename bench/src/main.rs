@@ -4,8 +4,10 @@
 
 mod arguments;
 mod bare_client;
+mod cores;
 mod echo_loop;
 mod load;
+mod overload;
 mod percentiles;
 mod process;
 mod report;
@@ -16,7 +18,7 @@ mod zipf;
 use std::io;
 use std::process::ExitCode;
 
-use arguments::{Command, Plan};
+use arguments::{Command, Mode, Plan};
 
 fn main() -> ExitCode {
     let result = match arguments::parse(std::env::args().skip(1)) {
@@ -54,7 +56,17 @@ fn measure(plan: &Plan) -> io::Result<()> {
     process::pin_self(plan.load_core)?;
     // Sockets are polled after each task: the load spins while it keeps a pace, and replies must be stamped at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(1).build()?;
-    let figures = runtime.block_on(run::all(plan))?;
-    println!("{}", report::markdown(plan, &figures)?);
-    report::trouble(&figures).map_or(Ok(()), |trouble| Err(io::Error::other(trouble)))
+    let (report, trouble) = match &plan.mode {
+        Mode::Figures => {
+            let series = runtime.block_on(run::all(plan))?;
+            (report::markdown(plan, &series)?, report::trouble(&series))
+        }
+        Mode::Cores(cores) => runtime.block_on(cores::report(plan, cores))?,
+        Mode::Overload => {
+            let outcomes = runtime.block_on(overload::all(plan))?;
+            (overload::markdown(plan, &outcomes)?, overload::trouble(&outcomes))
+        }
+    };
+    println!("{report}");
+    trouble.map_or(Ok(()), |trouble| Err(io::Error::other(trouble)))
 }

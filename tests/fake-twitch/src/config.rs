@@ -90,6 +90,9 @@ pub struct FakeConfig {
     pub received_max: usize,
     /// Bytes waiting for one connection above which further lines are dropped and counted.
     pub outbox_bytes_max: usize,
+    /// Bytes waiting for one connection above which a `Feed` takes no more lines: smaller than the bound for the rest,
+    /// so that what the fake answers still gets out beside a flood.
+    pub feed_bytes_max: usize,
     /// Size of the sockets' send buffers; `None`: the system's.
     pub send_buffer_bytes: Option<u32>,
     /// Size of the sockets' receive buffers, so that a stall is felt early; `None`: the system's.
@@ -121,6 +124,7 @@ impl Default for FakeConfig {
             missing_users: Vec::new(),
             received_max: 1_000_000,
             outbox_bytes_max: 64 << 20,
+            feed_bytes_max: 64 << 20,
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
         }

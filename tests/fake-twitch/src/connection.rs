@@ -82,13 +82,13 @@ impl Connection {
 
     /// Lets `write` put one line at the end of what waits; `false`: it was not asked to, there is no room.
     ///
-    /// The bound holds for what waited before, so that one line may go beyond it.
-    pub(crate) fn append_line(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+    /// The bound is the caller's and holds for what waited before, so that one line may go beyond it.
+    pub(crate) fn append_line(&self, bytes_max: usize, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         if self.is_silent() {
             return true;
         }
         let mut outbox = self.outbox();
-        if outbox.closing || outbox.bytes.len() >= self.outbox_bytes_max {
+        if outbox.closing || outbox.bytes.len() >= bytes_max {
             return false;
         }
         let was_empty = outbox.bytes.is_empty();

@@ -99,6 +99,8 @@ pub enum Taken {
 #[derive(Clone, Debug)]
 pub struct Feed {
     connection: Arc<Connection>,
+    /// `FakeConfig::feed_bytes_max`.
+    bytes_max: usize,
     room_id: Vec<u8>,
     /// The channel's login and what stands between it and the text.
     target: Vec<u8>,
@@ -112,7 +114,7 @@ impl Feed {
 
     /// Says a line; `text` is valid UTF-8 without line ends.
     pub fn say(&self, line: &PreparedLine, stamps: &mut LineStamps, text: &[u8]) -> Taken {
-        let taken = self.connection.append_line(|out| {
+        let taken = self.connection.append_line(self.bytes_max, |out| {
             let (id, sent) = stamps.stamp();
             for part in [&line.before_id, id.as_slice(), &line.before_room, &self.room_id, &line.before_sent]
             {
@@ -145,6 +147,7 @@ impl FakeTwitch {
         let connection = channel.joined.first().filter(|first| first.capabilities.tags.load(Relaxed))?;
         Some(Feed {
             connection: Arc::clone(connection),
+            bytes_max: self.world().config.feed_bytes_max,
             room_id: channel.room_id.as_bytes().to_vec(),
             target: format!("{channel_login} :").into_bytes(),
         })
@@ -204,7 +207,12 @@ mod tests {
         let mut stamps =
             LineStamps { id: [b'0'; ID_BYTES], next_serial: 42, end: 43, sent: *b"1594545155039" };
         let connection = Arc::new(Connection::new(1, 1024, false, false));
-        let feed = Feed { connection, room_id: b"11148817".to_vec(), target: b"some_channel :".to_vec() };
+        let feed = Feed {
+            connection,
+            bytes_max: 1024,
+            room_id: b"11148817".to_vec(),
+            target: b"some_channel :".to_vec(),
+        };
         assert_eq!(feed.say(&line, &mut stamps, b"hello : you"), Taken::Yes);
 
         let mut rendered = Vec::new();
@@ -219,8 +227,8 @@ mod tests {
         let line = PreparedLine::new(&Chatter::viewer("ann"));
         let mut stamps =
             LineStamps { id: [b'0'; ID_BYTES], next_serial: 0, end: 9, sent: [b'0'; SENT_BYTES] };
-        let connection = Arc::new(Connection::new(1, 600, false, false));
-        let feed = Feed { connection, room_id: b"1".to_vec(), target: b"c :".to_vec() };
+        let connection = Arc::new(Connection::new(1, 1024, false, false));
+        let feed = Feed { connection, bytes_max: 600, room_id: b"1".to_vec(), target: b"c :".to_vec() };
         let said = [(); 3].map(|()| feed.say(&line, &mut stamps, b"hi"));
         assert_eq!(said, [Taken::Yes, Taken::Yes, Taken::Full]);
         feed.connection.end();
