@@ -39,8 +39,11 @@ struct Pair {
 pub(crate) async fn report(plan: &Plan, cores: &str) -> Result<(String, Option<String>)> {
     let mut out = head(plan)?;
     out.push_str("| subject | channels | at lines/s | one core: µs CPU a line | cores ");
-    write!(out, "{cores}: µs CPU a line | ratio (median of the runs) | p50, p99 ms on one | p50, p99 ms on {cores} |\n")
-        .map_err(std::io::Error::other)?;
+    writeln!(
+        out,
+        "{cores}: µs CPU a line | ratio (median of the runs) | p50, p99 ms on one | p50, p99 ms on {cores} |"
+    )
+    .map_err(std::io::Error::other)?;
     out.push_str("|---|--:|--:|--:|--:|--:|--:|--:|\n");
     let mut tally = Tally::default();
     for kind in bots(plan) {
@@ -61,8 +64,8 @@ pub(crate) async fn report(plan: &Plan, cores: &str) -> Result<(String, Option<S
     writeln!(
         out,
         "\nOpen loop at {:.0} % of what the bot takes on core {}. The bot has as many workers as cores. The load runs on core {} and sleeps a \
-         millisecond between its lines; with only two cores it shares one of them with the bot, which makes waiting times longer and caches \
-         colder, so the ratio is an upper bound. Wanted: at most {RATIO_MAX}.",
+         millisecond between its lines; with only two cores it shares one of them with the bot: \
+         the waiting times are then longer, and reads that come later bring more lines at once. Wanted: at most {RATIO_MAX}.",
         SHARE * 100.0,
         plan.bot_core,
         plan.load_core

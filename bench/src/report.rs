@@ -119,9 +119,10 @@ fn write_memory(out: &mut String, series: &[Series]) -> std::fmt::Result {
             per_channel(one, |run| run.rss_idle_kib),
             per_channel(one, |run| run.rss_answered_kib)
         )?;
-        match one.runs.iter().all(|run| run.rss_passivated_kib.is_some()) {
-            true => write!(out, "| {} ", per_channel(one, |run| run.rss_passivated_kib.unwrap_or_default()))?,
-            false => out.push_str("| – "),
+        if one.runs.iter().all(|run| run.rss_passivated_kib.is_some()) {
+            write!(out, "| {} ", per_channel(one, |run| run.rss_passivated_kib.unwrap_or_default()))?;
+        } else {
+            out.push_str("| – ");
         }
         let rss = (of(|run| run.rss_idle_kib / 1024.0), of(|run| run.rss_loaded_kib / 1024.0));
         write!(out, "| {:.1} | {:.1} ", rss.0, rss.1)?;

@@ -203,7 +203,7 @@ fn say_flood(load: &mut Load<'_>, flood: &Flood, numbers: std::ops::Range<u64>) 
 
 /// The channels of the connection that joined this one, in order.
 pub(super) fn on_connection_of(load: &mut Load<'_>, channel: usize) -> Vec<usize> {
-    let connection = |load: &mut Load<'_>, channel| load.open_feed(channel).map(|feed| feed.connection_id());
+    let connection = |load: &mut Load<'_>, channel| load.open_feed(channel).map(Feed::connection_id);
     let wanted = connection(load, channel);
     (0..load.n_channels()).filter(|other| connection(load, *other) == wanted).collect()
 }

@@ -85,9 +85,9 @@ fn write_balance(out: &mut String, outcomes: &[Outcome]) -> std::fmt::Result {
     for one in outcomes {
         let balance = &one.balance;
         out.push_str(&label(one));
-        write!(out, "| {:.0} | {:.0} | {:.0} ", balance.n_sent, balance.n_in, balance.n_handled)?;
-        write!(out, "| {} | {:.0} ", by_reason(&balance.dropped), balance.n_repeated)?;
-        write!(out, "| {:.0} | {:.0} ", balance.n_unaccounted(), balance.n_unread())?;
+        write!(out, "| {} | {} | {} ", balance.n_sent, balance.n_in, balance.n_handled)?;
+        write!(out, "| {} | {} ", by_reason(&balance.dropped), balance.n_repeated)?;
+        write!(out, "| {} | {} ", balance.n_unaccounted(), balance.n_unread())?;
         write!(out, "| {} | {} ", balance.n_disconnects, by_reason(&balance.dropped_replies))?;
         write!(out, "| {} of {} ", one.tally.answered, one.tally.commands)?;
         writeln!(out, "| {} | {} | {} |", one.tally.doubled, one.tally.misrouted, one.tally.disordered)?;
@@ -98,10 +98,10 @@ fn write_balance(out: &mut String, outcomes: &[Outcome]) -> std::fmt::Result {
     Ok(())
 }
 
-fn by_reason(counts: &[(String, f64)]) -> String {
+fn by_reason(counts: &[(String, i64)]) -> String {
     if counts.is_empty() {
         return "0".to_owned();
     }
-    let parts: Vec<String> = counts.iter().map(|(reason, n)| format!("{n:.0} {reason}")).collect();
+    let parts: Vec<String> = counts.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
     parts.join(", ")
 }

@@ -78,7 +78,7 @@ mod tests {
         };
         assert_eq!((scrape.sum("a"), scrape.sum("b"), scrape.sum("c")), (Some(7.0), Some(5.0), None));
         assert_eq!(scrape.by_reason("a"), [("full".to_owned(), 3.0), ("budget".to_owned(), 4.0)]);
-        assert_eq!(scrape.with_label("a", "x=\"y\""), 4.0);
+        assert!((scrape.with_label("a", "x=\"y\"") - 4.0).abs() < f64::EPSILON);
         assert_eq!(scrape.buckets("d"), [(1.0, 2.0), (f64::INFINITY, 7.0)]);
     }
 }

@@ -26,13 +26,13 @@ const IDS_PER_BLOCK: u64 = 1 << 16;
 #[derive(Clone, Debug)]
 pub struct PreparedLine {
     /// Up to the id.
-    before_id: Vec<u8>,
+    head: Vec<u8>,
     /// From the id to the room.
-    before_room: Vec<u8>,
+    up_to_room: Vec<u8>,
     /// From the room to the time.
-    before_sent: Vec<u8>,
+    up_to_sent: Vec<u8>,
     /// From the time to the channel.
-    before_channel: Vec<u8>,
+    up_to_channel: Vec<u8>,
 }
 
 impl PreparedLine {
@@ -49,10 +49,10 @@ impl PreparedLine {
             before.as_bytes().to_vec()
         };
         Self {
-            before_id: until(ID_MARK),
-            before_room: until(ROOM_MARK),
-            before_sent: until(SENT_MARK),
-            before_channel: until(CHANNEL_MARK),
+            head: until(ID_MARK),
+            up_to_room: until(ROOM_MARK),
+            up_to_sent: until(SENT_MARK),
+            up_to_channel: until(CHANNEL_MARK),
         }
     }
 }
@@ -116,11 +116,10 @@ impl Feed {
     pub fn say(&self, line: &PreparedLine, stamps: &mut LineStamps, text: &[u8]) -> Taken {
         let taken = self.connection.append_line(self.bytes_max, |out| {
             let (id, sent) = stamps.stamp();
-            for part in [&line.before_id, id.as_slice(), &line.before_room, &self.room_id, &line.before_sent]
-            {
+            for part in [&line.head, id.as_slice(), &line.up_to_room, &self.room_id, &line.up_to_sent] {
                 out.extend_from_slice(part);
             }
-            for part in [sent.as_slice(), &line.before_channel, &self.target, text, b"\r\n"] {
+            for part in [sent.as_slice(), &line.up_to_channel, &self.target, text, b"\r\n"] {
                 out.extend_from_slice(part);
             }
         });

@@ -54,6 +54,7 @@ impl FakeTwitch {
     ///
     /// # Errors
     /// A port is taken, or the certificate could not be made or written.
+    #[expect(clippy::unused_async, reason = "its sockets need a runtime, which only async callers have")]
     pub async fn start(config: FakeConfig) -> Result<Self> {
         let (tls, ca_file) = tls::make()?;
         let irc = bind(config.irc_port, &config)?;
