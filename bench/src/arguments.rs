@@ -17,7 +17,7 @@ pub(crate) const USAGE: &str = "usage: waddlebot-bench [--bot PATH] [options]   
   --uniform             all channels speak as often; else as Zipf has it, with exponent 1
   --no-bare-client      leave out the bare twitch-irc client
   --no-echo-loop        leave out the echo loop
-  --passivate           also measure what a channel keeps once its actors have ended: minutes more
+  --passivate           also measure what a channel keeps once its actors have ended: minutes more; first transport
   --bot-cores N,N,…     instead: CPU seconds a line of the bot on these cores beside those on one
   --overload            instead: ten times more than the bot can take
   --one-channel-secs N  its length on one channel; default 20, 0 leaves it out

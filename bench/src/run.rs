@@ -153,7 +153,9 @@ async fn once(plan: &Plan, kind: &Kind, n_channels: usize, rate: Option<f64>) ->
         figures.map_err(|error| Error::other(format!("{}: {error}\n{}", kind.name(), subject.log_tail())));
     subject.stop().await?;
     let mut figures = figures?;
-    if plan.passivate && kind.is_bot() && n_channels > 1 {
+    // How it is connected makes no difference here, and the wait is long.
+    let is_first_bot = bots(plan).first() == Some(kind);
+    if plan.passivate && is_first_bot && n_channels > 1 {
         let setup = Setup { module_idle_secs: Some(PASSIVATE_IDLE_SECS), ..setup };
         figures.rss_passivated_kib = Some(rss_passivated_kib(setup).await?);
     }
