@@ -1,20 +1,24 @@
-//! Measures waddlebot under load, beside a bare twitch-irc client, and prints the figures as Markdown.
+//! Measures waddlebot under load, beside a bare twitch-irc client and an echo loop, and prints the figures as Markdown.
 //!
 //! The fake Twitch and the load run in this process on one core, the measured process runs on another.
 
 mod arguments;
 mod bare_client;
-mod drain_client;
+mod cores;
+mod echo_loop;
 mod load;
+mod overload;
+mod percentiles;
 mod process;
 mod report;
 mod run;
 mod subject;
+mod zipf;
 
 use std::io;
 use std::process::ExitCode;
 
-use arguments::{Command, Plan};
+use arguments::{Command, Mode, Plan};
 
 fn main() -> ExitCode {
     let result = match arguments::parse(std::env::args().skip(1)) {
@@ -25,8 +29,8 @@ fn main() -> ExitCode {
         Ok(Command::BareClient(target)) => {
             worker_runtime().and_then(|runtime| runtime.block_on(bare_client::run(target)))
         }
-        Ok(Command::DrainClient(target)) => {
-            worker_runtime().and_then(|runtime| runtime.block_on(drain_client::run(target)))
+        Ok(Command::EchoLoop(target)) => {
+            worker_runtime().and_then(|runtime| runtime.block_on(echo_loop::run(target)))
         }
         Ok(Command::Measure(plan)) => measure(&plan),
         Err(problem) => {
@@ -52,7 +56,17 @@ fn measure(plan: &Plan) -> io::Result<()> {
     process::pin_self(plan.load_core)?;
     // Sockets are polled after each task: the load spins while it keeps a pace, and replies must be stamped at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(1).build()?;
-    let figures = runtime.block_on(run::all(plan))?;
-    println!("{}", report::markdown(plan, &figures)?);
-    Ok(())
+    let (report, trouble) = match &plan.mode {
+        Mode::Figures => {
+            let series = runtime.block_on(run::all(plan))?;
+            (report::markdown(plan, &series)?, report::trouble(&series))
+        }
+        Mode::Cores(cores) => runtime.block_on(cores::report(plan, cores))?,
+        Mode::Overload => {
+            let outcomes = runtime.block_on(overload::all(plan))?;
+            (overload::markdown(plan, &outcomes)?, overload::trouble(&outcomes))
+        }
+    };
+    println!("{report}");
+    trouble.map_or(Ok(()), |trouble| Err(io::Error::other(trouble)))
 }

@@ -69,3 +69,16 @@ pub(crate) fn machine() -> Result<String> {
         kernel.trim()
     ))
 }
+
+/// Forgets the highest RSS of a process so far.
+pub(crate) fn forget_peak(process_id: u32) -> Result<()> {
+    fs::write(format!("/proc/{process_id}/clear_refs"), "5")
+}
+
+/// Highest RSS since `forget_peak`.
+pub(crate) fn rss_peak_kib(process_id: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process_id}/status"))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok());
+    peak.ok_or_else(|| Error::other(format!("process {process_id} has ended")))
+}

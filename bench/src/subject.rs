@@ -1,4 +1,4 @@
-//! The process that is measured: its configuration, start and end.
+//! The process that is measured: its start and end.
 
 use std::fs;
 use std::io::{Error, Result};
@@ -8,41 +8,58 @@ use std::time::{Duration, Instant};
 
 use fake_twitch::FakeTwitch;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::arguments::Plan;
+mod configuration;
+mod scrape;
+
+pub(crate) use self::configuration::Transport;
+pub(crate) use self::scrape::Scrape;
 
 pub(crate) const LOGIN: &str = "waddlebot";
 pub(crate) const TOKEN: &str = "token";
 pub(crate) const CHANNELS_PER_CONNECTION: usize = 90;
-const READY_TIMEOUT: Duration = Duration::from_mins(2);
-const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// A limit that does not bind.
-const LIFTED: u32 = 1_000_000;
+const READY_TIMEOUT: Duration = Duration::from_mins(5);
+const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What is measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Bot(PathBuf),
+    Bot(PathBuf, Transport),
     BareClient,
-    DrainClient,
+    EchoLoop,
 }
 
 impl Kind {
-    pub(crate) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> String {
         match self {
-            Self::Bot(_) => "waddlebot",
-            Self::BareClient => "bare twitch-irc",
-            Self::DrainClient => "(discards all)",
+            Self::Bot(_, Transport::Tcp) => "waddlebot".to_owned(),
+            Self::Bot(_, transport) => format!("waddlebot over {}", transport.name()),
+            Self::BareClient => "bare twitch-irc".to_owned(),
+            Self::EchoLoop => "echo loop".to_owned(),
         }
+    }
+
+    pub(crate) fn is_bot(&self) -> bool {
+        matches!(self, Self::Bot(..))
     }
 }
 
 /// The login of a channel of the load.
 pub(crate) fn channel_login(index: usize) -> String {
     format!("channel_{index:05}")
+}
+
+/// How a process is started.
+#[derive(Clone, Copy)]
+pub(crate) struct Setup<'a> {
+    pub(crate) kind: &'a Kind,
+    /// As `taskset` takes them, e.g. `0,1`.
+    pub(crate) cores: &'a str,
+    pub(crate) n_channels: usize,
+    /// `None`: the bot's own.
+    pub(crate) module_idle_secs: Option<u64>,
 }
 
 /// A running process; killed when it is dropped.
@@ -58,25 +75,21 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// Starts it on its core and waits for its ready line.
-    pub(crate) async fn start(
-        kind: &Kind,
-        plan: &Plan,
-        fake: &FakeTwitch,
-        n_channels: usize,
-    ) -> Result<Self> {
+    /// Starts it on its cores and waits for its ready line.
+    pub(crate) async fn start(setup: Setup<'_>, fake: &FakeTwitch) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("waddlebot-bench-").tempdir()?;
         let mut command = Command::new("taskset");
-        command.args(["-c", &plan.bot_core.to_string()]);
-        match kind {
-            Kind::Bot(path) => {
+        command.args(["-c", setup.cores]);
+        match setup.kind {
+            Kind::Bot(path, transport) => {
                 let config = folder.path().join("bench.toml");
-                fs::write(&config, configuration(folder.path(), fake, n_channels).await?)?;
+                let text = configuration::of_bot(folder.path(), fake, *transport, setup).await?;
+                fs::write(&config, text)?;
                 restrict(&config)?;
                 command.arg(path).args(["run", "--config"]).arg(config);
             }
-            Kind::BareClient => drop(own_client(&mut command, "bare-client", fake, n_channels)?),
-            Kind::DrainClient => drop(own_client(&mut command, "drain-client", fake, n_channels)?),
+            Kind::BareClient => own_client(&mut command, "bare-client", fake, setup.n_channels)?,
+            Kind::EchoLoop => own_client(&mut command, "echo-loop", fake, setup.n_channels)?,
         }
         let log = fs::File::create(folder.path().join("stderr.log"))?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
@@ -86,25 +99,17 @@ impl Subject {
         let ready = tokio::time::timeout(READY_TIMEOUT, ready_line(&mut child)).await;
         let line = ready.ok().flatten().ok_or_else(|| {
             let log = fs::read_to_string(folder.path().join("stderr.log")).unwrap_or_default();
-            Error::other(format!("{} did not get ready; its log ends:\n{}", kind.name(), tail(&log)))
+            Error::other(format!("{} did not get ready; its log ends:\n{}", setup.kind.name(), tail(&log)))
         })?;
-        let http_address =
-            line.split_once("http://").map(|(_, rest)| rest.split(',').next().unwrap_or(rest).to_owned());
+        let http_address = line
+            .split_once("http://")
+            .map(|(_, rest)| rest.split(',').next().unwrap_or(rest).trim().to_owned());
         Ok(Self { child, process_id, started_at, ready_after: started_at.elapsed(), http_address, folder })
     }
 
-    /// Sum of a Prometheus counter over its labels; `None`: it has no such metric.
-    pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
-        let mut socket = TcpStream::connect(self.http_address.as_ref()?.trim()).await.ok()?;
-        let request = "GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
-        socket.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).await.ok()?;
-        let samples = answer
-            .lines()
-            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
-        let values: Vec<f64> = samples.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect();
-        (!values.is_empty()).then(|| values.iter().sum())
+    /// Everything that it counts, at one moment; `None`: it has no metrics or does not answer.
+    pub(crate) async fn scrape(&self) -> Option<Scrape> {
+        Scrape::read(self.http_address.as_ref()?).await.ok()
     }
 
     /// The end of its log, for a report of what went wrong.
@@ -137,61 +142,14 @@ fn tail(log: &str) -> String {
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
-fn own_client<'a>(
-    command: &'a mut Command,
-    name: &str,
-    fake: &FakeTwitch,
-    n_channels: usize,
-) -> Result<&'a mut Command> {
-    let own = std::env::current_exe()?;
-    Ok(command.arg(own).args([name, &fake.irc_addr().to_string(), &n_channels.to_string()]))
+fn own_client(command: &mut Command, name: &str, fake: &FakeTwitch, n_channels: usize) -> Result<()> {
+    command.arg(std::env::current_exe()?);
+    command.args([name, &fake.irc_addr().to_string(), &n_channels.to_string()]);
+    Ok(())
 }
 
 /// The file holds a token, and the bot minds who can read it.
 fn restrict(file: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(file, fs::Permissions::from_mode(0o600))
-}
-
-async fn configuration(folder: &Path, fake: &FakeTwitch, n_channels: usize) -> Result<String> {
-    let free = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?;
-    let names: Vec<String> = (0..n_channels).map(|index| format!("{:?}", channel_login(index))).collect();
-    let data = folder.join("data").display().to_string();
-    Ok(format!(
-        r#"[node]
-id = "bench"
-data_dir = {data:?}
-[storage]
-url = "sqlite://{data}/waddlebot.db"
-[hub]
-listen = "{free}"
-[limits]
-command_rate = 0
-[telemetry]
-log = "warn"
-[platforms.twitch]
-channels = [{names}]
-irc_url = "{irc}"
-auth_url = "{http}/oauth2"
-helix_url = "{http}/helix"
-client_id = "fake-client-id"
-bot_login = "{LOGIN}"
-bot_token = "{TOKEN}"
-channels_per_connection = {CHANNELS_PER_CONNECTION}
-joins_per_10s = {LIFTED}
-messages_per_30s = {LIFTED}
-messages_per_30s_moderator = {LIFTED}
-channel_interval_ms = 0
-send_queue = 1024
-connections_per_second = 1000.0
-auth_per_10s = {LIFTED}
-[[commands]]
-name = "!echo"
-response = "$(query)"
-cooldown_secs = 0
-"#,
-        names = names.join(", "),
-        irc = fake.irc_url(),
-        http = fake.http_url(),
-    ))
 }

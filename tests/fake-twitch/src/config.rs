@@ -90,6 +90,13 @@ pub struct FakeConfig {
     pub received_max: usize,
     /// Bytes waiting for one connection above which further lines are dropped and counted.
     pub outbox_bytes_max: usize,
+    /// Bytes waiting for one connection above which a `Feed` takes no more lines: smaller than the bound for the rest,
+    /// so that what the fake answers still gets out beside a flood.
+    pub feed_bytes_max: usize,
+    /// Size of the sockets' send buffers; `None`: the system's.
+    pub send_buffer_bytes: Option<u32>,
+    /// Size of the sockets' receive buffers, so that a stall is felt early; `None`: the system's.
+    pub receive_buffer_bytes: Option<u32>,
 }
 
 impl Default for FakeConfig {
@@ -117,6 +124,9 @@ impl Default for FakeConfig {
             missing_users: Vec::new(),
             received_max: 1_000_000,
             outbox_bytes_max: 64 << 20,
+            feed_bytes_max: 64 << 20,
+            send_buffer_bytes: None,
+            receive_buffer_bytes: None,
         }
     }
 }
@@ -134,5 +144,15 @@ impl FakeConfig {
             duplicate_window: Duration::ZERO,
             ..self
         }
+    }
+
+    /// Whether lines of clients are counted against an account's limits.
+    pub(crate) fn limits_sends(&self) -> bool {
+        self.messages_per_30s < LIMIT_OFF || self.messages_per_30s_moderator < LIMIT_OFF
+    }
+
+    /// Whether a line is compared with the one before it in its channel.
+    pub(crate) fn compares_sends(&self) -> bool {
+        self.channel_interval.is_some() || !self.duplicate_window.is_zero()
     }
 }

@@ -18,8 +18,12 @@ pub(crate) struct Capabilities {
 #[derive(Debug, Default)]
 struct Outbox {
     bytes: Vec<u8>,
+    /// Lines that were ever queued.
+    n_lines: u64,
     /// Close once everything is written.
     closing: bool,
+    /// The socket is gone.
+    ended: bool,
 }
 
 /// The shared side of one client's connection; its own task holds the socket.
@@ -68,6 +72,28 @@ impl Connection {
         }
         let was_empty = outbox.bytes.is_empty();
         outbox.bytes.extend_from_slice(lines);
+        outbox.n_lines += memchr::memchr_iter(b'\n', lines).count() as u64;
+        drop(outbox);
+        if was_empty {
+            self.filled.notify_one();
+        }
+        true
+    }
+
+    /// Lets `write` put one line at the end of what waits; `false`: it was not asked to, there is no room.
+    ///
+    /// The bound is the caller's and holds for what waited before, so that one line may go beyond it.
+    pub(crate) fn append_line(&self, bytes_max: usize, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        if self.is_silent() {
+            return true;
+        }
+        let mut outbox = self.outbox();
+        if outbox.closing || outbox.bytes.len() >= bytes_max {
+            return false;
+        }
+        let was_empty = outbox.bytes.is_empty();
+        write(&mut outbox.bytes);
+        outbox.n_lines += 1;
         drop(outbox);
         if was_empty {
             self.filled.notify_one();
@@ -93,6 +119,28 @@ impl Connection {
 
     pub(crate) fn outbox_bytes(&self) -> usize {
         self.outbox().bytes.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn outbox_text(&self) -> String {
+        String::from_utf8_lossy(&self.outbox().bytes).into_owned()
+    }
+
+    /// Lines that were queued since it opened.
+    pub(crate) fn n_lines(&self) -> u64 {
+        self.outbox().n_lines
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.outbox().ended
+    }
+
+    /// Takes no more lines: the socket is gone.
+    pub(crate) fn end(&self) {
+        let mut outbox = self.outbox();
+        outbox.closing = true;
+        outbox.ended = true;
+        outbox.bytes = Vec::new();
     }
 
     /// Waits for lines and swaps them into `batch`; `false`: there are none and the connection shall close.

@@ -16,7 +16,7 @@ pub struct Counters {
     pub pongs: u64,
     /// Connections that ended, whoever ended them.
     pub disconnects: u64,
-    /// Chat lines handed to connections.
+    /// Chat lines handed to connections, but for those of a `Feed`.
     pub lines_out: u64,
     /// Chat lines for a channel that nobody had joined.
     pub undelivered: u64,

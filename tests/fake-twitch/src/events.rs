@@ -227,7 +227,7 @@ fn deliver(state: &mut State, channel_login: &str, bytes: &[u8]) -> Vec<u64> {
     connections
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -19,6 +19,24 @@ pub struct Received {
     pub connection: u64,
 }
 
+/// Answers to PINGs that are kept at most, the newest.
+const PONGS_MAX: usize = 1_000;
+
+/// A client's answer to one of the fake's PINGs.
+#[derive(Clone, Debug)]
+pub struct Pong {
+    pub payload: String,
+    pub at: Instant,
+}
+
+/// Keeps an answer; the oldest goes when there are too many.
+pub(crate) fn keep_pong(pongs: &mut VecDeque<Pong>, payload: &str) {
+    if pongs.len() == PONGS_MAX {
+        pongs.pop_front();
+    }
+    pongs.push_back(Pong { payload: payload.to_owned(), at: Instant::now() });
+}
+
 /// The newest accepted lines; the oldest goes when it is full.
 #[derive(Debug)]
 pub(crate) struct ReceivedRing {
@@ -61,6 +79,11 @@ impl FakeTwitch {
     /// Takes the kept lines out, oldest first.
     pub fn take_received(&self) -> Vec<Received> {
         self.world().state().received.lines.drain(..).collect()
+    }
+
+    /// Takes the kept answers to PINGs out, oldest first.
+    pub fn take_pongs(&self) -> Vec<Pong> {
+        self.world().state().pongs.drain(..).collect()
     }
 
     /// The position that the next accepted line will have: give it to `wait_reply_from` to look at later lines only.

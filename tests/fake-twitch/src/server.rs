@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -18,6 +18,9 @@ use crate::http;
 use crate::tls;
 use crate::transport::{serve_lines, serve_web_socket};
 use crate::world::{ConnectionLog, World};
+
+/// Connections that may wait to be accepted, as tokio has it.
+const BACKLOG: u32 = 1024;
 
 /// A running fake Twitch; it stops, and cuts everybody, when it is dropped.
 #[derive(Debug)]
@@ -51,13 +54,14 @@ impl FakeTwitch {
     ///
     /// # Errors
     /// A port is taken, or the certificate could not be made or written.
+    #[expect(clippy::unused_async, reason = "its sockets need a runtime, which only async callers have")]
     pub async fn start(config: FakeConfig) -> Result<Self> {
         let (tls, ca_file) = tls::make()?;
-        let irc = bind(config.irc_port).await?;
-        let ircs = bind(config.ircs_port).await?;
-        let ws = bind(config.ws_port).await?;
-        let wss = bind(config.wss_port).await?;
-        let http = bind(config.http_port).await?;
+        let irc = bind(config.irc_port, &config)?;
+        let ircs = bind(config.ircs_port, &config)?;
+        let ws = bind(config.ws_port, &config)?;
+        let wss = bind(config.wss_port, &config)?;
+        let http = bind(config.http_port, &config)?;
         let addresses = Addresses {
             irc: irc.local_addr()?,
             ircs: ircs.local_addr()?,
@@ -162,14 +166,30 @@ impl FakeTwitch {
         self.wait_until(|fake| fake.n_joined() >= n_channels, deadline).await
     }
 
+    /// Lines of every kind that were queued for connections since the start, ended ones too.
+    pub fn n_wire_lines(&self) -> u64 {
+        let state = self.world.state();
+        state.n_lines_ended + state.connections.values().map(|connection| connection.n_lines()).sum::<u64>()
+    }
+
     /// Bytes that wait to be written to all connections.
     pub fn backlog_bytes(&self) -> usize {
         self.world.state().connections.values().map(|connection| connection.outbox_bytes()).sum()
     }
 }
 
-async fn bind(port: u16) -> Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
+/// Accepted sockets inherit the buffers' sizes.
+fn bind(port: u16, config: &FakeConfig) -> Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    if let Some(bytes) = config.send_buffer_bytes {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = config.receive_buffer_bytes {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    socket.listen(BACKLOG)
 }
 
 async fn listen(listener: TcpListener, transport: Transport, world: Arc<World>) {

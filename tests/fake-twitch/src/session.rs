@@ -1,5 +1,6 @@
 //! What one client may do: login, JOIN, PRIVMSG and PING, each held to its limit.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use crate::config::Account;
 use crate::connection::Connection;
 use crate::lines;
 use crate::parse::ClientLine;
-use crate::received::Received;
+use crate::received::{Received, keep_pong};
 use crate::world::{ANONYMOUS, LastSent, State, World};
 
 const TEXT_CHARS_MAX: usize = 500;
@@ -76,20 +77,19 @@ impl Session {
             self.world.state().counters.malformed += 1;
             return;
         };
-        match line.command.to_ascii_uppercase().as_str() {
+        match upper_case(line.command).as_ref() {
+            "PRIVMSG" => self.on_privmsg(&line),
             "CAP" => self.on_cap(&line),
             "PASS" => self.pass = Some(line.argument().to_owned()),
             "NICK" => self.on_nick(line.argument()),
             "PING" => self.on_ping(&line),
-            "PONG" => self.world.state().counters.pongs += 1,
+            "PONG" => self.on_pong(line.argument()),
             "JOIN" => self.on_join(line.argument()),
             "PART" => self.on_part(line.argument()),
-            "PRIVMSG" => self.on_privmsg(&line),
             "USER" => {}
             "QUIT" => self.connection.close_after_flush(),
             unknown => self.on_unknown(unknown),
         }
-        self.world.touch();
     }
 
     fn on_cap(&self, line: &ClientLine<'_>) {
@@ -170,6 +170,12 @@ impl Session {
             .push(format!(":tmi.twitch.tv PONG tmi.twitch.tv :{}\r\n", line.argument()).as_bytes());
     }
 
+    fn on_pong(&self, payload: &str) {
+        let mut state = self.world.state();
+        state.counters.pongs += 1;
+        keep_pong(&mut state.pongs, payload);
+    }
+
     fn on_join(&self, names: &str) {
         let Some(user) = &self.user else { return self.on_unknown("JOIN") };
         let limited = if user.anonymous { ANONYMOUS } else { user.login.as_str() };
@@ -238,14 +244,17 @@ impl Session {
         if !joined {
             return Some(Refusal::NotJoined);
         }
-        if sent.text.chars().count() > TEXT_CHARS_MAX {
+        // There are never more characters than bytes.
+        if sent.text.len() > TEXT_CHARS_MAX && sent.text.chars().count() > TEXT_CHARS_MAX {
             return Some(Refusal::TooLong);
         }
         if is_chat_command(sent.text) {
             return Some(Refusal::ChatCommand);
         }
         let config = &self.world.config;
-        if !state.limits_of(&sent.user.login, config).send_has_room(sent.moderator, sent.at) {
+        if config.limits_sends()
+            && !state.limits_of(&sent.user.login, config).send_has_room(sent.moderator, sent.at)
+        {
             return Some(Refusal::OverLimit);
         }
         let last = state.channel(sent.channel_login).last_sent.get(&sent.user.login)?;
@@ -283,10 +292,15 @@ impl Session {
 
     fn accept(&self, state: &mut State, sent: &Sent<'_>) {
         let login = sent.user.login.as_str();
-        state.limits_of(login, &self.world.config).record_send(sent.moderator, sent.at);
+        let config = &self.world.config;
+        if config.limits_sends() {
+            state.limits_of(login, config).record_send(sent.moderator, sent.at);
+        }
         state.counters.sends += 1;
-        let last = LastSent { at: sent.at, text: sent.text.to_owned() };
-        state.channel(sent.channel_login).last_sent.insert(login.to_owned(), last);
+        if config.compares_sends() {
+            let last = LastSent { at: sent.at, text: sent.text.to_owned() };
+            state.channel(sent.channel_login).last_sent.insert(login.to_owned(), last);
+        }
         let id = self.world.next_message_id(state);
         state.received.push(|seq| Received {
             seq,
@@ -310,6 +324,14 @@ impl Session {
         let login = self.user.as_ref().map_or("you", |user| user.login.as_str());
         self.connection.push(format!(":tmi.twitch.tv 421 {login} {command} :Unknown command\r\n").as_bytes());
     }
+}
+
+/// Twitch takes commands in any case; nearly all come in upper case.
+fn upper_case(command: &str) -> Cow<'_, str> {
+    if command.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Cow::Owned(command.to_ascii_uppercase());
+    }
+    Cow::Borrowed(command)
 }
 
 /// The account that the PASS belongs to; like Twitch, the token decides and not the NICK.

@@ -58,6 +58,7 @@ async fn read_lines(world: &Arc<World>, connection: &Arc<Connection>, mut reader
             session.on_line(&buffer[start..start + length]);
             start += length + 1;
         }
+        world.touch();
         buffer.drain(..start);
         if buffer.len() > CLIENT_LINE_BYTES_MAX {
             world.state().counters.malformed += 1;
@@ -93,6 +94,7 @@ async fn read_frames(
                 for line in text.as_bytes().split(|byte| *byte == b'\n') {
                     session.on_line(line);
                 }
+                world.touch();
             }
             Message::Binary(_) => world.state().counters.malformed += 1,
             Message::Close(_) => return,

@@ -11,7 +11,7 @@ use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::http::HttpMode;
 use crate::limits::AccountLimits;
-use crate::received::ReceivedRing;
+use crate::received::{Pong, ReceivedRing};
 
 /// Ended connections that are remembered.
 const CONNECTION_LOG_MAX: usize = 100_000;
@@ -64,6 +64,9 @@ pub(crate) struct State {
     pub(crate) moderator_everywhere: bool,
     pub(crate) counters: Counters,
     pub(crate) received: ReceivedRing,
+    pub(crate) pongs: VecDeque<Pong>,
+    /// Lines that were queued for connections that have ended.
+    pub(crate) n_lines_ended: u64,
     pub(crate) http_mode: HttpMode,
     /// New connections begin in these states.
     pub(crate) silent: bool,
@@ -97,6 +100,8 @@ impl World {
             moderator_everywhere: config.moderator_everywhere,
             counters: Counters::default(),
             received: ReceivedRing::new(config.received_max),
+            pongs: VecDeque::new(),
+            n_lines_ended: 0,
             http_mode: HttpMode::Normal,
             silent: false,
             stalled: false,
@@ -147,7 +152,10 @@ impl World {
 
     pub(crate) fn close(&self, id: u64) {
         let mut state = self.state();
-        state.connections.remove(&id);
+        if let Some(connection) = state.connections.remove(&id) {
+            state.n_lines_ended += connection.n_lines();
+            connection.end();
+        }
         state.counters.disconnects += 1;
         for channel in state.channels.values_mut() {
             channel.joined.retain(|connection| connection.id != id);
@@ -178,6 +186,13 @@ impl State {
 
     pub(crate) fn limits_of(&mut self, login: &str, config: &FakeConfig) -> &mut AccountLimits {
         self.limits.entry(login.to_owned()).or_insert_with(|| AccountLimits::new(config))
+    }
+
+    /// Takes that many message numbers at once and returns the first.
+    pub(crate) fn reserve_messages(&mut self, n: u64) -> u64 {
+        let first = self.next_message + 1;
+        self.next_message += n;
+        first
     }
 
     /// Whether the account is moderator or broadcaster there.
