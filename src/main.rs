@@ -7,6 +7,10 @@ use waddlebot::cli::{self, Cli, Command, Env, RunArgs};
 use waddlebot::config::Config;
 use waddlebot::supervision::{boot, tree};
 
+/// Gives the memory of passive channels back to the system, which glibc's does not: docs/decisions/0009.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> anyhow::Result<ExitCode> {
     // serenity, reqwest and ractor_cluster may each bring a provider; without a choice rustls panics at first use.
     // An error means that one is installed already.

@@ -1,13 +1,14 @@
-//! The node's map from channels to their data lanes. Reading takes no lock.
+//! The node's map from channels to their data lanes.
 //!
 //! A [`ChannelSlot`] exists for every channel the node knows, whether its actor runs or not. Whoever brings an event
-//! looks the slot up once (a platform connection keeps it), puts the event into the slot's lane, and wakes.
+//! looks the slot up once (a platform connection keeps it), puts the event into the slot's lane, and wakes: the path of
+//! a chat line never comes to the map and its lock.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use domain::stream_info::StreamInfo;
 use domain::{ChannelId, ChannelKey, CommunityId, Platform};
 use ractor::ActorRef;
@@ -108,13 +109,17 @@ impl ChannelSlot {
     }
 }
 
+#[derive(Debug, Default)]
+struct Maps {
+    by_id: HashMap<ChannelId, Arc<ChannelSlot>>,
+    /// By login, and by the platform's id where it is known.
+    by_name: HashMap<(Platform, String), Arc<ChannelSlot>>,
+}
+
 /// The node's channels by id and by name.
 #[derive(Debug)]
 pub struct Directory {
-    by_id: ArcSwap<HashMap<ChannelId, Arc<ChannelSlot>>>,
-    by_name: ArcSwap<HashMap<(Platform, String), Arc<ChannelSlot>>>,
-    /// Writers take turns; readers never wait.
-    writing: Mutex<()>,
+    maps: RwLock<Maps>,
     budget: Arc<ByteBudget>,
     /// How near the process is to its ceiling; supervision holds the other end.
     memory: Arc<Memory>,
@@ -130,9 +135,7 @@ impl Directory {
     /// An empty directory whose lanes hold at most `channel_bound` events each and draw on `budget`.
     pub fn new(channel_bound: usize, budget: Arc<ByteBudget>, spawner: SharedSpawner) -> Self {
         Self {
-            by_id: ArcSwap::default(),
-            by_name: ArcSwap::default(),
-            writing: Mutex::new(()),
+            maps: RwLock::default(),
             budget,
             memory: Arc::default(),
             channel_bound,
@@ -165,11 +168,10 @@ impl Directory {
         &self.memory
     }
 
-    /// Adds channels; those already known stay as they are. One copy of the map per call: add in batches.
+    /// Adds channels; those already known stay as they are.
     pub fn add(&self, specs: Vec<SlotSpec>) -> Vec<Arc<ChannelSlot>> {
-        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut by_id = HashMap::clone(&self.by_id.load());
-        let mut by_name = HashMap::clone(&self.by_name.load());
+        let mut maps = self.write();
+        let Maps { by_id, by_name } = &mut *maps;
         let slots = specs
             .into_iter()
             .map(|spec| {
@@ -181,8 +183,7 @@ impl Directory {
                 Arc::clone(slot)
             })
             .collect();
-        self.by_id.store(Arc::new(by_id));
-        self.by_name.store(Arc::new(by_name));
+        drop(maps);
         self.version.send_modify(|version| *version += 1);
         slots
     }
@@ -205,13 +206,10 @@ impl Directory {
 
     /// Takes a channel out; its actor, if any, is drained by whoever removes it.
     pub fn remove(&self, id: ChannelId) -> Option<Arc<ChannelSlot>> {
-        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut by_id = HashMap::clone(&self.by_id.load());
-        let slot = by_id.remove(&id)?;
-        let mut by_name = HashMap::clone(&self.by_name.load());
-        by_name.retain(|_, other| other.id != id);
-        self.by_id.store(Arc::new(by_id));
-        self.by_name.store(Arc::new(by_name));
+        let mut maps = self.write();
+        let slot = maps.by_id.remove(&id)?;
+        maps.by_name.retain(|_, other| other.id != id);
+        drop(maps);
         self.version.send_modify(|version| *version += 1);
         Some(slot)
     }
@@ -221,37 +219,31 @@ impl Directory {
         self.version.subscribe()
     }
 
-    /// Notes the platform's ids of channels, learned from the platform; from then on they are found by them too. One
-    /// copy of the map per call: learn in batches.
+    /// Notes the platform's ids of channels, learned from the platform; from then on they are found by them too.
     pub fn learn_platform_ids(&self, learned: &[(Arc<ChannelSlot>, String)]) {
-        if learned.is_empty() {
-            return;
-        }
-        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut by_name = HashMap::clone(&self.by_name.load());
+        let mut maps = self.write();
         for (slot, platform_id) in learned {
             slot.platform_id.store(Some(Arc::new(platform_id.clone())));
-            by_name.insert((slot.platform, platform_id.clone()), Arc::clone(slot));
+            maps.by_name.insert((slot.platform, platform_id.clone()), Arc::clone(slot));
         }
-        self.by_name.store(Arc::new(by_name));
     }
 
     pub fn get(&self, id: ChannelId) -> Option<Arc<ChannelSlot>> {
-        self.by_id.load().get(&id).map(Arc::clone)
+        self.read().by_id.get(&id).map(Arc::clone)
     }
 
     /// Finds a channel by login or platform id.
     pub fn find(&self, key: &ChannelKey) -> Option<Arc<ChannelSlot>> {
-        self.by_name.load().get(&(key.platform(), key.name().to_owned())).map(Arc::clone)
+        self.read().by_name.get(&(key.platform(), key.name().to_owned())).map(Arc::clone)
     }
 
     /// A snapshot of all channels, in no order.
     pub fn all(&self) -> Vec<Arc<ChannelSlot>> {
-        self.by_id.load().values().map(Arc::clone).collect()
+        self.read().by_id.values().map(Arc::clone).collect()
     }
 
     pub fn len(&self) -> usize {
-        self.by_id.load().len()
+        self.read().by_id.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -297,12 +289,20 @@ impl Directory {
         }
     }
 
+    fn read(&self) -> RwLockReadGuard<'_, Maps> {
+        self.maps.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Maps> {
+        self.maps.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Tells the running actors of the changed scopes to read anew. Passive ones read when they start.
     pub fn announce(&self, changes: &[Change]) {
         if changes.is_empty() {
             return;
         }
-        for slot in self.by_id.load().values() {
+        for slot in self.read().by_id.values() {
             let concerned = changes.iter().any(|change| change.concerns(slot.id, slot.community_id));
             if concerned && let Some(actor) = slot.actor() {
                 // A channel that is just ending reads anew when it starts again.

@@ -43,7 +43,7 @@ impl LimitsConfig {
             command_rate_window: section.duration_secs("command_rate_window_secs", 60, TIME_SECS_OR_OFF),
             module_timeout: section.duration_ms("module_timeout_ms", 2_000, TIME_MS),
             module_idle: section.duration_secs("module_idle_secs", 600, TIME_SECS),
-            data_budget_bytes: section.count("data_budget_mib", 64, COUNT) as u64 * MIB,
+            data_budget_bytes: section.count("data_budget_mib", 32, COUNT) as u64 * MIB,
             send_budget_bytes: section.count("send_budget_mib", 32, COUNT) as u64 * MIB,
             max_rss_bytes: max_rss.map(|mib| mib as u64 * MIB),
         }

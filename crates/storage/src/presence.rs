@@ -9,6 +9,7 @@ use crate::rows::micros;
 
 /// Whether there are rows worth reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one answer for each of four tables, not four states")]
 pub struct Presence {
     pub aliases: bool,
     /// Regulars or editors of the community.

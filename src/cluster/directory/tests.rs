@@ -1,5 +1,6 @@
 //! What the directory does with events while memory is short.
 
+use std::sync::Mutex;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};

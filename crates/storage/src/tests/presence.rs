@@ -43,7 +43,7 @@ async fn each_kind_of_row_is_told_by_itself_and_only_to_its_own_channel() {
             command: "hi".into(),
             platform_user_id: None,
             person_id: None,
-            expires_at: now + Duration::from_secs(60),
+            expires_at: now + Duration::from_mins(1),
         };
         cooldowns::save(&db, &[cooldown]).await.unwrap();
         expected.cooldowns = true;
