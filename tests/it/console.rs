@@ -62,6 +62,8 @@ async fn a_second_signal_stops_at_once_and_the_first_one_softly() {
     })
     .await;
     node.signal(15).await;
+    // Two signals of a kind that come at once are one to the kernel.
+    crate::node::eventually("the soft stop has begun", || async { node.log().contains("stopping") }).await;
     node.signal(15).await;
     assert_eq!(node.ended().await.code(), Some(1), "{}", node.log());
 }
