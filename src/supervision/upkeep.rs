@@ -87,8 +87,8 @@ impl Upkeep {
         }
         let depth = metrics::histogram!("waddlebot_mailbox_depth");
         for slot in slice(&round.slots, sampling, SAMPLE_TICKS) {
+            depth.record(slot.lane.in_flight() as f64);
             if slot.actor().is_some() {
-                depth.record(slot.lane.in_flight() as f64);
                 round.active[slot.platform as usize] += 1;
             }
         }

@@ -224,8 +224,7 @@ impl State {
         };
         if report != self.report {
             gauge!("waddlebot_connections", "platform" => "twitch").set(report.connections as f64);
-            gauge!("waddlebot_active_channels", "service" => "waddlebot", "platform" => "twitch")
-                .set(report.channels_joined as f64);
+            gauge!("waddlebot_channels_joined", "platform" => "twitch").set(report.channels_joined as f64);
             gauge!("waddlebot_rejoin_pending", "platform" => "twitch").set(report.channels_pending as f64);
             self.deps.board.set(Platform::Twitch, report.clone());
             self.report = report;
