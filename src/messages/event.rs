@@ -8,7 +8,7 @@ use domain::{ChannelId, CorrelationId, Level, Platform};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Permit, ReplySink};
+use super::{CommandCall, Permit, ReplySink};
 
 /// What the allocator keeps beside each allocation, about.
 const ALLOCATION_BYTES: u64 = 16;
@@ -140,15 +140,16 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// What the event takes in memory while it waits. Its own size counts twice: the queue grows by doubling, and the
-    /// call that becomes of it holds some of the names again.
+    /// What the event takes in memory while it waits, in the lane or as a call of its module. Its own size counts twice,
+    /// since the queue grows by doubling.
     pub fn bytes(&self) -> u64 {
         let event = &self.event;
         let user = &event.user;
         let texts = [&event.text, &user.platform_user_id, &user.login, &user.display_name];
         let ids = [&event.message_id, &event.traceparent].into_iter().flatten();
         let texts: u64 = texts.into_iter().chain(ids).map(text_bytes).sum();
-        (2 * size_of::<Self>() + size_of::<ChatEvent>()) as u64 + texts + map_bytes(&event.metadata)
+        let own = 2 * size_of::<Self>() + size_of::<ChatEvent>() + size_of::<CommandCall>();
+        own as u64 + texts + map_bytes(&event.metadata)
     }
 }
 

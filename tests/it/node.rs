@@ -244,6 +244,22 @@ impl Node {
         self.metrics([name]).await[0]
     }
 
+    /// Waits until more than `n_at_least` lines came in and each is handled, dropped or a repeat: not one more or less.
+    pub async fn lines_balance(&self, n_at_least: f64) {
+        eventually("every line that came in is accounted for", || async {
+            let names = [
+                "waddlebot_lines_in_total",
+                "waddlebot_lines_handled_total",
+                "waddlebot_messages_dropped_total",
+                "waddlebot_duplicates_suppressed_total",
+            ];
+            let [lines_in, handled, dropped, repeated] = self.metrics(names).await;
+            println!("in {lines_in} = handled {handled} + dropped {dropped} + repeated {repeated}");
+            lines_in > n_at_least && (lines_in - handled - dropped - repeated).abs() < 0.5
+        })
+        .await;
+    }
+
     /// Several metrics as they were at one moment.
     pub async fn metrics<const N: usize>(&self, names: [&str; N]) -> [f64; N] {
         let (_, text) = self.get("/metrics").await;

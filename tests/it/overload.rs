@@ -71,22 +71,6 @@ async fn pressure(node: &Node) -> u64 {
     counted(node, "waddlebot_memory_pressure", "").await
 }
 
-/// Every line that came in is handled, dropped or a repeat: not one more, not one less.
-async fn the_lines_balance(node: &Node) {
-    eventually("every line that came in is accounted for", || async {
-        let names = [
-            "waddlebot_lines_in_total",
-            "waddlebot_lines_handled_total",
-            "waddlebot_messages_dropped_total",
-            "waddlebot_duplicates_suppressed_total",
-        ];
-        let [lines_in, handled, dropped, repeated] = node.metrics(names).await;
-        println!("in {lines_in} = handled {handled} + dropped {dropped} + repeated {repeated}");
-        (lines_in - handled - dropped - repeated).abs() < 0.5
-    })
-    .await;
-}
-
 /// Nothing waits anywhere: neither an event nor a byte of a budget is held.
 async fn nothing_is_held(node: &Node) {
     eventually("all permits and bytes came back", || async {
@@ -123,7 +107,7 @@ async fn short_of_memory_commands_are_shed_and_counted_and_with_memory_back_all_
     let (_, status) = node.get("/api/v1/status").await;
     assert_eq!(status["data"]["memory"]["pressure"], "commands", "{status}");
     assert_eq!(node.get("/readyz").await.0, 200, "another node could not take this one's chat");
-    the_lines_balance(&node).await;
+    node.lines_balance(0.0).await;
 
     // Control is not shed: an operator takes the memory away from who has it.
     let restart = "/api/v1/channels/twitch:other0/modules/fault_hoard/restart";
@@ -135,7 +119,7 @@ async fn short_of_memory_commands_are_shed_and_counted_and_with_memory_back_all_
         answers(&fake, channel, "back", RECOVERY_MAX).await;
     }
     assert!(freed.elapsed() < RECOVERY_MAX, "{:?}", freed.elapsed());
-    the_lines_balance(&node).await;
+    node.lines_balance(0.0).await;
     nothing_is_held(&node).await;
     let log = node.log();
     assert_eq!(log.matches("memory is very short").count(), 1, "said once: {log}");
@@ -221,7 +205,7 @@ async fn a_flooded_channel_sheds_exactly_what_it_cannot_take_while_the_others_an
     let mut n_said = flood(&fake, 20_000, 500, "");
     others_answer_meanwhile(&fake, &node, before + n_said).await;
     n_said += comes_back(&fake).await;
-    the_lines_balance(&node).await;
+    node.lines_balance(0.0).await;
     nothing_is_held(&node).await;
     the_flood_balances(&fake, &node, n_said).await;
 }
@@ -254,7 +238,7 @@ async fn a_connection_that_takes_no_replies_holds_up_no_other_and_its_lines_bala
     others_answer_meanwhile(&fake, &node, before + n_flood).await;
     fake.stall_channel(FLOODED, false);
     n_said += n_flood + comes_back(&fake).await;
-    the_lines_balance(&node).await;
+    node.lines_balance(0.0).await;
     nothing_is_held(&node).await;
     the_flood_balances(&fake, &node, n_said).await;
 
@@ -265,6 +249,6 @@ async fn a_connection_that_takes_no_replies_holds_up_no_other_and_its_lines_bala
     let replaced = fake.wait_until(|fake| fake.counters().connections > connections, soon()).await;
     assert!(replaced, "{}", node.log());
     comes_back(&fake).await;
-    the_lines_balance(&node).await;
+    node.lines_balance(0.0).await;
     nothing_is_held(&node).await;
 }

@@ -240,17 +240,28 @@ impl Reading {
                     Err(error) => return End::Lost(error.to_string()),
                 },
                 () = patience.as_mut(), if may_read => {
-                    if Instant::now() >= self.patience {
-                        match self.is_asked {
-                            _ if !self.is_logged_in => return End::LoginTimedOut,
-                            true => return End::Silent,
-                            false => self.ask(),
-                        }
+                    if let Some(end) = self.heard_nothing() {
+                        return end;
                     }
                     patience.as_mut().reset(self.patience.into());
                 }
             }
         }
+    }
+
+    /// The timer fired. `Some`: the connection is over; else something came meanwhile, or the other side is asked.
+    fn heard_nothing(&mut self) -> Option<End> {
+        if Instant::now() < self.patience {
+            return None;
+        }
+        if !self.is_logged_in {
+            return Some(End::LoginTimedOut);
+        }
+        if self.is_asked {
+            return Some(End::Silent);
+        }
+        self.ask();
+        None
     }
 
     fn ask(&mut self) {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::Level;
 use twitch_irc::message::{ClearChatAction, IRCMessage, ServerMessage};
 
 use super::{Intake, messages_total};
 use crate::messages::EventClass;
 use crate::platforms::twitch::notices::{self, Meaning};
-use crate::platforms::twitch::tags::Tags;
+use crate::platforms::twitch::tags::{self, Tags};
 use crate::platforms::twitch::translate::{self, FromElsewhere};
 
 /// A ban of the bot without an end is looked at again after this time.
@@ -20,7 +21,7 @@ impl Intake {
         match command {
             "001" => self.welcome(line),
             "USERNOTICE" => return self.user_notice(line),
-            "USERSTATE" => self.user_state(line),
+            "USERSTATE" => return self.user_state(line),
             "RECONNECT" => self.news.wants_reconnect = true,
             "JOIN" | "PART" | "ROOMSTATE" | "NOTICE" | "CLEARCHAT" => {
                 let parsed = IRCMessage::parse(line).ok().map(ServerMessage::try_from);
@@ -43,18 +44,17 @@ impl Intake {
     /// What the bot is in a channel. Comes after each line that it says, so it is read without making a message of it:
     /// `@badges=moderator/1;…;mod=1 :tmi.twitch.tv USERSTATE #channel`
     fn user_state(&mut self, line: &str) {
-        let Some((tags, rest)) = line.strip_prefix('@').and_then(|line| line.split_once(' ')) else { return };
+        let Some((tags, rest)) = line.strip_prefix('@').and_then(|line| line.split_once(' ')) else {
+            return self.meters.malformed.increment(1);
+        };
         let login = rest.rsplit_once('#').map_or("", |(_, login)| login.trim_end());
         let tags = Tags(tags);
-        let privileged = |badge: &str| {
-            let name = badge.split_once('/').map_or(badge, |(name, _)| name);
-            matches!(name, "broadcaster" | "moderator" | "lead_moderator" | "vip")
-        };
-        let is_moderator = tags.get("mod") == Some("1")
-            || tags.get("badges").is_some_and(|badges| badges.split(',').any(privileged));
+        let level = tags::level(tags.get("badges").unwrap_or_default());
+        let is_moderator = tags.get("mod") == Some("1") || level >= Level::Vip;
         if let Some(index) = self.index(login) {
             self.entries[index].handle.sender.set_moderator(is_moderator);
         }
+        self.tally.handled += 1;
     }
 
     fn server_message(&mut self, message: ServerMessage) {
