@@ -14,6 +14,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool,
 
 use crate::StorageError;
 use crate::rows::Place;
+use crate::unit_of_work::Group;
 
 mod connect;
 
@@ -139,7 +140,7 @@ pub(crate) struct Inner {
 
 /// `SQLite` has one writer, so that writers queue in the program and never meet a locked file.
 pub(crate) enum Pools {
-    Lite { writer: SqlitePool, readers: SqlitePool },
+    Lite { writer: SqlitePool, readers: SqlitePool, units: Group },
     Pg(PgPool),
 }
 
@@ -189,7 +190,7 @@ impl Db {
     /// Waits until every running transaction has ended, then closes the pools.
     pub async fn close(&self) {
         match &self.inner.pools {
-            Pools::Lite { writer, readers } => {
+            Pools::Lite { writer, readers, .. } => {
                 readers.close().await;
                 writer.close().await;
             }
@@ -200,7 +201,7 @@ impl Db {
     /// How busy the pools are.
     pub fn pool_gauges(&self) -> Vec<PoolGauge> {
         match &self.inner.pools {
-            Pools::Lite { writer, readers } => vec![gauge("writer", writer), gauge("readers", readers)],
+            Pools::Lite { writer, readers, .. } => vec![gauge("writer", writer), gauge("readers", readers)],
             Pools::Pg(pool) => vec![gauge("main", pool)],
         }
     }
@@ -215,8 +216,16 @@ impl Db {
         Ok(Tx { conn, inner: Arc::clone(&self.inner) })
     }
 
-    /// The driver's pools, for tests that simulate a full or read-only disk.
-    #[cfg(any(test, feature = "test-support"))]
+    /// Begins the transaction of a unit of work, none of whose statements may take longer than 1.5 s: on `PostgreSQL`
+    /// set in the same turn to the server.
+    pub(crate) async fn begin_unit(&self) -> Result<Tx, StorageError> {
+        let Pools::Pg(pool) = &self.inner.pools else { return self.begin().await };
+        let begun = pool.begin_with("BEGIN; SET LOCAL statement_timeout = 1500").await.map(TxConn::Pg);
+        let conn = begun.map_err(|error| StorageError::sort(&error, &self.inner.place))?;
+        Ok(Tx { conn, inner: Arc::clone(&self.inner) })
+    }
+
+    /// The driver's pools.
     pub(crate) fn pools(&self) -> &Pools {
         &self.inner.pools
     }
@@ -281,8 +290,9 @@ impl Tx {
         done.map_err(|error| StorageError::sort(&error, &self.inner.place))
     }
 
-    pub(crate) fn is_postgres(&self) -> bool {
-        matches!(self.conn, TxConn::Pg(_))
+    /// Undoes the unit that was begun last on `SQLite`. An error means that nothing of the transaction is left.
+    pub(crate) async fn undo_unit(&mut self) -> Result<(), StorageError> {
+        self.run_script("ROLLBACK TO unit; RELEASE unit").await
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::db::{self, Statement};
 use crate::{
     aliases, audit, bot_accounts, changes, channels, commands, communities, cooldowns, counters, migrate,
-    module_states, persons, presence, roles, settings, timers, unit_of_work,
+    module_states, outbox, persons, presence, roles, settings, timers, unit_of_work,
 };
 
 /// The lists of all files.
@@ -22,6 +22,7 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     cooldowns::STATEMENTS,
     counters::STATEMENTS,
     module_states::STATEMENTS,
+    outbox::STATEMENTS,
     persons::STATEMENTS,
     presence::STATEMENTS,
     roles::STATEMENTS,

@@ -4,6 +4,7 @@ mod aggregates;
 mod commands;
 mod faults;
 mod migrations;
+mod outbox;
 mod people;
 mod presence;
 mod statements;

@@ -9,10 +9,15 @@ use serde::de::DeserializeOwned;
 
 use crate::audit::{self, AuditEntry};
 use crate::changes::{self, Change};
-use crate::db::{Db, Statement, Tx, on, sql};
+use crate::db::{Db, DbKind, Statement, Tx, on, sql};
 use crate::op_id::{OpId, Scope};
+use crate::outbox::{self, Outgoing};
 use crate::rows::micros;
 use crate::{StorageError, db};
+
+mod group;
+
+pub(crate) use group::Group;
 
 /// Longest stored outcome, in bytes of JSON.
 pub const OUTCOME_BYTES_MAX: usize = 2_048;
@@ -20,7 +25,7 @@ pub const OUTCOME_BYTES_MAX: usize = 2_048;
 /// Attempts to begin while other transactions are in the way.
 const BEGIN_ATTEMPTS_MAX: u32 = 3;
 
-/// Limit of the whole effect. `PostgreSQL` cuts each statement at 1.5 s besides (`LIMIT_STATEMENT`); `SQLite` has no
+/// Limit of the whole effect. `PostgreSQL` cuts each statement at 1.5 s besides (`Db::begin_unit`); `SQLite` has no
 /// such limit, and its one writer must never be held longer than this.
 const EFFECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -32,12 +37,14 @@ pub struct Effect<T> {
     /// `None` when the effect is nothing that anybody would look up later.
     pub audit: Option<AuditEntry>,
     pub changes: Vec<Change>,
+    /// Stand in the outbox from the same commit on.
+    pub replies: Vec<Outgoing>,
 }
 
 impl<T> Effect<T> {
-    /// An effect without audit row and changes.
+    /// An effect without audit row, changes and replies.
     pub const fn new(outcome: T) -> Self {
-        Self { outcome, audit: None, changes: Vec::new() }
+        Self { outcome, audit: None, changes: Vec::new(), replies: Vec::new() }
     }
 
     /// Adds the audit row.
@@ -65,10 +72,11 @@ pub struct Done<T> {
     pub changes: Vec<Change>,
 }
 
-/// Applies one operation in one transaction: fence, operation id, effect, audit row, changes.
+/// Applies one operation in one transaction: fence, operation id, effect, audit row, changes, replies.
 ///
 /// A repeat of the same id applies nothing and returns the stored outcome; it waits for a first attempt that is
 /// still running. Once begun it runs to its end even if the caller gives up waiting. `work` is called at most once.
+/// On `SQLite` units that arrive together share a commit, so a call returns when its group is durable.
 ///
 /// # Errors
 /// Whatever `work` returns; nothing is changed then. After a retryable error the same `op` may be tried again:
@@ -84,11 +92,12 @@ where
     T: Serialize + DeserializeOwned + Send + 'static,
     F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Effect<T>, StorageError>> + Send + 'static,
 {
-    let (db, op) = (db.clone(), op.clone());
+    let unit = Unit { scope, op: op.clone(), now, work: Some(work) };
+    let db = db.clone();
     let attempt = async move {
-        match begin_operation(&db, scope, &op, now).await? {
-            Begun::Repeated(outcome) => repeated(&db, &outcome),
-            Begun::First(tx) => apply(tx, &op, now, work).await,
+        match db.kind() {
+            DbKind::Sqlite => group::run(&db, unit).await,
+            DbKind::Postgres => alone(&db, unit).await,
         }
     };
     #[expect(
@@ -105,56 +114,76 @@ where
     }
 }
 
+/// Runs a unit in a transaction of its own.
+async fn alone<T, F>(db: &Db, mut unit: Unit<F>) -> Result<Done<T>, StorageError>
+where
+    T: Serialize + DeserializeOwned,
+    F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Effect<T>, StorageError>>,
+{
+    let mut attempt = 1;
+    loop {
+        let mut tx = db.begin_unit().await?;
+        match tokio::time::timeout(EFFECT_LIMIT, unit.apply(db, &mut tx)).await {
+            // Its row was pruned between two statements, or somebody was in the way before it had begun.
+            Ok(Ok(None) | Err(StorageError::Busy)) if unit.is_fresh() && attempt < BEGIN_ATTEMPTS_MAX => {
+                attempt += 1;
+            }
+            Ok(Ok(None)) => return Err(StorageError::Busy),
+            Ok(Ok(Some(done))) => {
+                if done.repeated { tx.rollback().await? } else { tx.commit().await? }
+                return Ok(done);
+            }
+            // The first failure is the one to tell; dropping the transaction undoes it in any case.
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(StorageError::Timeout),
+        }
+    }
+}
+
+/// One operation and what it does.
+struct Unit<F> {
+    scope: Scope,
+    op: OpId,
+    now: DateTime<Utc>,
+    /// `None` once it was begun.
+    work: Option<F>,
+}
+
+impl<F> Unit<F> {
+    const fn is_fresh(&self) -> bool {
+        self.work.is_some()
+    }
+
+    /// Does everything but the commit. `None`: its row was there and then was not; begin anew.
+    async fn apply<T>(&mut self, db: &Db, tx: &mut Tx) -> Result<Option<Done<T>>, StorageError>
+    where
+        T: Serialize + DeserializeOwned,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Effect<T>, StorageError>>,
+    {
+        let op = self.op.as_str();
+        check_fence(tx, self.scope).await?;
+        if on!(&mut *tx, &BEGIN, fetch_optional as (i64,), op, micros(self.now))?.is_none() {
+            let stored = on!(&mut *tx, &OUTCOME, fetch_optional as (String,), op)?;
+            return stored.map(|(outcome,)| repeated(db, &outcome)).transpose();
+        }
+        let Some(work) = self.work.take() else { return Ok(None) };
+        let Effect { outcome, audit, changes, replies } = work(&mut *tx).await?;
+        let (stored, rows) = (to_stored(&outcome)?, outbox::to_rows(&replies)?);
+        if let Some(entry) = &audit {
+            audit::append(&mut *tx, entry, self.now).await?;
+        }
+        changes::append_all(&mut *tx, &changes, self.now).await?;
+        on!(&mut *tx, &END, execute, op, stored, rows, micros(self.now))?;
+        Ok(Some(Done { outcome, repeated: false, changes }))
+    }
+}
+
 /// Deletes at most `limit` operations that were recorded before `older_than`, and returns how many.
 pub async fn prune_ops(db: &Db, older_than: DateTime<Utc>, limit: u32) -> Result<u64, StorageError> {
     let mut tx = db.begin().await?;
     let n_pruned = on!(&mut tx, &PRUNE, execute, micros(older_than), i64::from(limit))?;
     tx.commit().await?;
     Ok(n_pruned)
-}
-
-enum Begun {
-    First(Tx),
-    /// The stored outcome, as JSON.
-    Repeated(String),
-}
-
-async fn begin_operation(
-    db: &Db,
-    scope: Scope,
-    op: &OpId,
-    now: DateTime<Utc>,
-) -> Result<Begun, StorageError> {
-    let mut attempt = 1;
-    loop {
-        match try_begin_operation(db, scope, op, now).await {
-            Ok(None) | Err(StorageError::Busy) if attempt < BEGIN_ATTEMPTS_MAX => attempt += 1,
-            Ok(None) => return Err(StorageError::Busy),
-            Ok(Some(begun)) => return Ok(begun),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// `None` when the operation's row was pruned between two statements.
-async fn try_begin_operation(
-    db: &Db,
-    scope: Scope,
-    op: &OpId,
-    now: DateTime<Utc>,
-) -> Result<Option<Begun>, StorageError> {
-    let mut tx = db.begin().await?;
-    if tx.is_postgres() {
-        on!(&mut tx, &LIMIT_STATEMENT, execute)?;
-    }
-    check_fence(&mut tx, scope).await?;
-    let n_inserted = on!(&mut tx, &INSERT, execute, op.as_str(), micros(now))?;
-    if n_inserted == 1 {
-        return Ok(Some(Begun::First(tx)));
-    }
-    let stored = on!(&mut tx, &OUTCOME, fetch_optional as (String,), op.as_str())?;
-    tx.rollback().await?;
-    Ok(stored.map(|(outcome,)| Begun::Repeated(outcome)))
 }
 
 /// Checks that this node still owns the scope, in the transaction that writes.
@@ -174,34 +203,6 @@ fn repeated<T: DeserializeOwned>(db: &Db, outcome: &str) -> Result<Done<T>, Stor
     Ok(Done { outcome, repeated: true, changes: Vec::new() })
 }
 
-async fn apply<T, F>(mut tx: Tx, op: &OpId, now: DateTime<Utc>, work: F) -> Result<Done<T>, StorageError>
-where
-    T: Serialize + DeserializeOwned + Send + 'static,
-    F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Effect<T>, StorageError>> + Send + 'static,
-{
-    let applied = tokio::time::timeout(EFFECT_LIMIT, async {
-        let Effect { outcome, audit, changes } = work(&mut tx).await?;
-        let stored = to_stored(&outcome)?;
-        on!(&mut tx, &STORE_OUTCOME, execute, op.as_str(), stored)?;
-        if let Some(entry) = &audit {
-            audit::append(&mut tx, entry, now).await?;
-        }
-        changes::append_all(&mut tx, &changes, now).await?;
-        Ok((outcome, changes))
-    });
-    match applied.await.unwrap_or(Err(StorageError::Timeout)) {
-        Ok((outcome, changes)) => {
-            tx.commit().await?;
-            Ok(Done { outcome, repeated: false, changes })
-        }
-        Err(error) => {
-            // The first failure is the one to tell; dropping the transaction undoes it in any case.
-            drop(tx);
-            Err(error)
-        }
-    }
-}
-
 fn to_stored<T: Serialize>(outcome: &T) -> Result<String, StorageError> {
     let stored = serde_json::to_string(outcome)
         .map_err(|error| StorageError::invalid(format!("an outcome cannot be stored: {error}")))?;
@@ -211,20 +212,28 @@ fn to_stored<T: Serialize>(outcome: &T) -> Result<String, StorageError> {
     Ok(stored)
 }
 
-const LIMIT_STATEMENT: Statement = sql!("select", "none",
-    sqlite: "SELECT ''",
-    postgres: "SELECT set_config('statement_timeout', '1500', TRUE)");
-
-/// Waits for a concurrent first attempt: on `PostgreSQL` in the unique index, on `SQLite` for the one writer.
-const INSERT: Statement = sql!(
-    "insert",
-    "ops",
-    "INSERT INTO ops (op_id, outcome, created_at) VALUES ($1, '', $2) ON CONFLICT (op_id) DO NOTHING"
-);
+/// Waits for a concurrent first attempt: on `PostgreSQL` in the unique index, on `SQLite` for the one writer, whose
+/// transaction holds several units, each undone by itself.
+const BEGIN: Statement = sql!("insert", "ops",
+    sqlite: "SAVEPOINT unit; \
+        INSERT INTO ops (op_id, outcome, created_at) VALUES ($1, '', $2) ON CONFLICT (op_id) DO NOTHING RETURNING 1",
+    postgres: "INSERT INTO ops (op_id, outcome, created_at) VALUES ($1, '', $2) \
+        ON CONFLICT (op_id) DO NOTHING RETURNING CAST(1 AS BIGINT)");
 
 const OUTCOME: Statement = sql!("select", "ops", "SELECT outcome FROM ops WHERE op_id = $1");
 
-const STORE_OUTCOME: Statement = sql!("update", "ops", "UPDATE ops SET outcome = $2 WHERE op_id = $1");
+/// Outcome and replies in one turn to the server.
+const END: Statement = sql!("update", "ops",
+    sqlite: "UPDATE ops SET outcome = $2 WHERE op_id = $1; \
+        INSERT INTO outbox (id, op_id, channel_id, claimed_by, in_reply_to, correlation_id, body, created_at) \
+        SELECT value ->> 'id', $1, value ->> 'channel_id', value ->> 'claimed_by', value ->> 'in_reply_to', \
+        value ->> 'correlation_id', value ->> 'body', $4 FROM json_each($3); \
+        RELEASE unit",
+    postgres: "WITH told AS (UPDATE ops SET outcome = $2 WHERE op_id = $1) \
+        INSERT INTO outbox (id, op_id, channel_id, claimed_by, in_reply_to, correlation_id, body, created_at) \
+        SELECT id, $1, channel_id, claimed_by, in_reply_to, correlation_id, body, $4 \
+        FROM jsonb_to_recordset(CAST($3 AS JSONB)) AS reply (id TEXT, channel_id TEXT, claimed_by TEXT, \
+        in_reply_to TEXT, correlation_id TEXT, body TEXT)");
 
 const PRUNE: Statement = sql!(
     "delete",
@@ -232,5 +241,4 @@ const PRUNE: Statement = sql!(
     "DELETE FROM ops WHERE op_id IN (SELECT op_id FROM ops WHERE created_at < $1 ORDER BY created_at LIMIT 0 + $2)"
 );
 
-pub(crate) const STATEMENTS: &[&db::Statement] =
-    &[&LIMIT_STATEMENT, &INSERT, &OUTCOME, &STORE_OUTCOME, &PRUNE];
+pub(crate) const STATEMENTS: &[&db::Statement] = &[&BEGIN, &OUTCOME, &END, &PRUNE];

@@ -12,6 +12,7 @@ use sqlx::{ConnectOptions, Connection, Executor, PgPool, SqliteConnection, Sqlit
 use super::{Pools, StorageOptions};
 use crate::StorageError;
 use crate::rows::Place;
+use crate::unit_of_work::Group;
 
 /// Longest wait for a free connection; the caller turns a longer one into "try again".
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -67,7 +68,7 @@ async fn open_sqlite(path: &Path, options: &StorageOptions) -> Result<(Pools, Pl
         .max_connections(options.max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(lite.pragma("query_only", "ON"));
-    Ok((Pools::Lite { writer, readers }, place))
+    Ok((Pools::Lite { writer, readers, units: Group::default() }, place))
 }
 
 async fn open_writer(lite: &SqliteConnectOptions, place: &Place) -> Result<SqlitePool, StorageError> {
