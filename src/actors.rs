@@ -8,6 +8,7 @@ pub mod listing;
 pub mod module;
 pub mod module_actor;
 pub mod modules;
+pub mod outbox;
 pub mod scheduler;
 pub mod services;
 

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::actors::Services;
+use crate::actors::{Services, outbox};
 use crate::config::Config;
 use crate::messages::{Board, ByteBudget, Clock};
 use crate::telemetry::metric_names;
@@ -90,6 +90,7 @@ impl Node {
         spawner.serve(Arc::clone(&services));
         boot::seed_commands(&config, &services).await?;
         boot::load_channels(&config, &services, options.console).await?;
+        outbox::forget_unknown(&services).await?;
 
         let listener = TcpListener::bind(config.hub.listen).await.with_context(|| {
             format!(

@@ -12,12 +12,15 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use storage::{Db, Done, Effect, OpId, Scope, StorageError, Tx};
+use storage::{Db, Effect, OpId, Scope, StorageError, Tx};
 use tokio::sync::oneshot;
 
+use self::answers::Answers;
 use super::{ModuleError, Services};
 use crate::cluster::ChannelSlot;
-use crate::messages::{ChatEvent, CommandTable, Source};
+use crate::messages::{ChatEvent, Chatter, CommandTable, Reply, Source};
+
+mod answers;
 
 /// One call's view of the node: the channel it is in, the storage, the clock. Made per call by the module actor.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub struct Context {
     /// What caused this call; its op ids are made of it.
     event: Arc<ChatEvent>,
     module: &'static str,
+    /// Whether replies leave for good where this call's go; see [`ReplySink::is_outlet`].
+    pub has_outlet: bool,
     /// The caller's effective level.
     pub level: Level,
     /// Time between the receipt of the event and the start of this call.
@@ -45,13 +50,19 @@ impl Context {
         event: Arc<ChatEvent>,
     ) -> Self {
         let level = event.user.level;
-        Self { services, slot, commands, event, module, level, waited: Duration::ZERO }
+        let waited = Duration::ZERO;
+        Self { services, slot, commands, event, module, has_outlet: false, level, waited }
     }
 
     /// The source of what caused this call, and its id there.
     fn cause(&self) -> (Source, Cow<'_, str>) {
         let id = self.event.message_id.as_deref().map(Cow::Borrowed);
         (self.event.source, id.unwrap_or_else(|| Cow::Owned(self.event.correlation_id.to_string())))
+    }
+
+    /// Who wrote what caused this call.
+    pub fn user(&self) -> &Chatter {
+        &self.event.user
     }
 
     pub fn channel_id(&self) -> ChannelId {
@@ -123,37 +134,53 @@ impl Context {
         Scope::Channel { channel_id: self.slot.id, incarnation: 0, epoch: 0 }
     }
 
-    /// Changes state, once: a repeat of the same call and step applies nothing and returns the stored outcome.
+    /// Changes state and answers, each once: a repeat of the same call and step applies nothing.
     ///
-    /// `step` is a number fixed in the module's code; two units of one call need two. The work runs to its end even
-    /// when this call is given up, so an effect is never half done. What it changed is announced before this
-    /// returns: a command that was added works in the next line.
+    /// `step` is a number fixed in the module's code; two units of one call need two. `say` makes the replies of the
+    /// outcome, right after the work or, at a repeat, of the stored one. Where they leave for good they stand in the
+    /// outbox from the same commit on. The work runs to its end even when this call is given up, so an effect is never
+    /// half done. What it changed is announced before this returns: a command that was added works in the next line.
     ///
     /// # Errors
     /// [`ModuleError::Retry`] when another attempt helps, [`ModuleError::Failed`] with a sentence for the user when
     /// it does not (disk full, read-only).
-    pub async fn unit_of_work<T, F>(&self, scope: Scope, step: u16, work: F) -> Result<Done<T>, ModuleError>
+    pub async fn unit_of_work<T, F, S>(
+        &self,
+        scope: Scope,
+        step: u16,
+        work: F,
+        say: S,
+    ) -> Result<Vec<Reply>, ModuleError>
     where
         T: Serialize + DeserializeOwned + Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Effect<T>, StorageError>> + Send + 'static,
+        S: FnOnce(&T) -> Vec<Reply> + Send + 'static,
     {
         let (source, id) = self.cause();
         let op = OpId::new(&scope, source.as_str(), &id, self.module, step)?;
         let services = Arc::clone(&self.services);
         let now = self.now();
         let (tell, told) = oneshot::channel();
+        let answers = Answers::new(self, say);
         let unit = async move {
-            let done = storage::unit_of_work(&services.db, scope, &op, now, work).await;
-            if let Ok(done) = &done {
-                services.directory.announce(&done.changes);
+            let replies = answers::run(&services, (scope, &op, now), work, answers).await;
+            if let Err(Ok(given_up)) = tell.send(replies) {
+                // The call was given up, the effect stands: the outbox says what came of it.
+                given_up.iter().for_each(answers::release);
             }
-            // Nobody listens any more when the call was given up; the effect stands all the same.
-            drop(tell.send(done));
         };
         self.services.spawner.detach("unit_of_work", Box::pin(unit));
         match told.await {
-            Ok(done) => Ok(done?),
+            Ok(replies) => Ok(replies?),
             Err(_) => Err(ModuleError::Retry("the node is stopping".to_owned())),
         }
+    }
+
+    /// [`Context::unit_of_work`] whose outcome is the answer's text.
+    pub async fn answer<F>(&self, scope: Scope, step: u16, work: F) -> Result<Vec<Reply>, ModuleError>
+    where
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Effect<String>, StorageError>> + Send + 'static,
+    {
+        self.unit_of_work(scope, step, work, |text: &String| Reply::only(text)).await
     }
 }

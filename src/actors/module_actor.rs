@@ -80,7 +80,7 @@ impl Actor for ModuleActor {
                     sink: &call.sink,
                     permit: call.permit.clone(),
                 };
-                let ctx = self.context(&call.event, &call.table, call.received);
+                let ctx = self.context(&origin, &call.table);
                 let Running { module, polls } = running;
                 let future = module.on_event(&ctx, &call.event);
                 let ended = self.fenced(polls, future).await;
@@ -120,7 +120,7 @@ impl ModuleActor {
             permit: call.permit.clone(),
         };
         let started = Instant::now();
-        let mut ctx = self.context(&call.event, &call.table, call.received);
+        let mut ctx = self.context(&origin, &call.table);
         ctx.level = call.level;
         let mut attempts = 1;
         let ended = loop {
@@ -163,7 +163,7 @@ impl ModuleActor {
     ) -> Result<(), ActorProcessingErr> {
         let event = Arc::new(self.services.system_event(&self.slot));
         let origin = Origin { event: &event, received: Instant::now(), sink, permit: None };
-        let ctx = self.context(&event, table, origin.received);
+        let ctx = self.context(&origin, table);
         let Running { module, polls } = running;
         match self.fenced(polls, module.on_lines(&ctx, lines)).await {
             Attempt::Returned(Ok(replies)) => {
@@ -233,10 +233,12 @@ impl ModuleActor {
         fate
     }
 
-    fn context(&self, event: &Arc<ChatEvent>, table: &Arc<CommandTable>, received: Instant) -> Context {
+    fn context(&self, origin: &Origin<'_>, table: &Arc<CommandTable>) -> Context {
+        let Origin { event, received, sink, .. } = origin;
         let (services, slot) = (Arc::clone(&self.services), Arc::clone(&self.slot));
         let mut ctx = Context::new(services, slot, Arc::clone(table), self.spec.name, Arc::clone(event));
         ctx.waited = received.elapsed();
+        ctx.has_outlet = sink.is_outlet();
         ctx
     }
 

@@ -92,6 +92,10 @@ impl ReplySink for Unasked {
     }
 
     fn done(&self, _completion: &Completion) {}
+
+    fn is_outlet(&self) -> bool {
+        self.0.is_outlet()
+    }
 }
 
 impl Scheduler {

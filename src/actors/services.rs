@@ -14,7 +14,7 @@ use super::modules::Registry;
 use crate::cluster::{ChannelSlot, Directory};
 use crate::config::LimitsConfig;
 use crate::messages::spawner::SharedSpawner;
-use crate::messages::{ChatEvent, Chatter, Clock, EventKind, Pressure, Source};
+use crate::messages::{ChatEvent, Chatter, Clock, Ends, EventKind, Pressure, Source};
 use crate::telemetry::breakers::Breakers;
 use crate::telemetry::command_meters::CommandMeters;
 use crate::telemetry::poll_slots::PollSlots;
@@ -23,6 +23,8 @@ use crate::telemetry::poll_slots::PollSlots;
 #[derive(Debug)]
 pub struct Services {
     pub node_id: String,
+    /// This process, never the same again; claims in the storage carry it.
+    pub incarnation: String,
     pub started_at: DateTime<Utc>,
     pub clock: Clock,
     pub db: Db,
@@ -30,6 +32,8 @@ pub struct Services {
     pub spawner: SharedSpawner,
     pub registry: Registry,
     pub limits: LimitsConfig,
+    /// What became of replies that belong to effects.
+    pub ends: Arc<Ends>,
     /// What the metrics show of all breakers.
     pub breakers: Arc<Breakers>,
     pub meters: CommandMeters,

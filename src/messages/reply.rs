@@ -4,6 +4,8 @@ use domain::ChannelId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Once;
+
 /// Where a reply goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,11 +49,19 @@ pub struct Reply {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<ModerationAction>,
     pub target: ReplyTarget,
+    /// How it is kept from leaving twice.
+    #[serde(skip)]
+    pub once: Once,
 }
 
 impl Reply {
     /// A plain text for where the event came from.
     pub fn text(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
+    }
+
+    /// A plain text as the whole answer.
+    pub fn only(text: impl Into<String>) -> Vec<Self> {
+        vec![Self::text(text)]
     }
 }

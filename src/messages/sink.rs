@@ -39,4 +39,10 @@ pub trait ReplySink: fmt::Debug + Send + Sync + 'static {
 
     /// Says that no further reply of this event comes.
     fn done(&self, completion: &Completion);
+
+    /// Whether replies leave for good here: then those of an effect stand in the outbox until they are written, and
+    /// a repeat says nothing. Otherwise somebody waits for an answer and gets it again with each repeat.
+    fn is_outlet(&self) -> bool {
+        false
+    }
 }

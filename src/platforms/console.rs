@@ -16,7 +16,7 @@ use ulid::Ulid;
 use super::{PlatformDeps, PlatformSpec};
 use crate::cluster::ChannelSlot;
 use crate::messages::{
-    ChatEvent, Chatter, Completion, Delivery, EventClass, EventKind, OutboundReply, PlatformReport,
+    ChatEvent, Chatter, Completion, Delivery, EventClass, EventKind, Once, OutboundReply, PlatformReport,
     ReplySink, Source,
 };
 
@@ -172,7 +172,14 @@ impl Screen {
 }
 
 impl ReplySink for Screen {
+    fn is_outlet(&self) -> bool {
+        true
+    }
+
     fn deliver(&self, reply: OutboundReply) {
+        if reply.reply.once == Once::Repeated {
+            return;
+        }
         Self::print(&reply.reply.text);
         metrics::histogram!("waddlebot_reply_latency_seconds").record(reply.received.elapsed());
     }

@@ -8,6 +8,7 @@ use domain::{ChannelId, ChannelKey, Platform};
 use storage::channels::Channel;
 use storage::{Db, StorageOptions};
 use tokio::sync::Semaphore;
+use ulid::Ulid;
 
 use super::spawner::NodeSpawner;
 use super::watchdog::LastAbort;
@@ -77,6 +78,7 @@ pub fn services(
     }
     Services {
         node_id: config.node.id.clone(),
+        incarnation: Ulid::new().to_string(),
         started_at: clock.now(),
         clock,
         db,
@@ -84,6 +86,7 @@ pub fn services(
         spawner,
         registry: Registry::new(MODULES),
         limits: config.limits.clone(),
+        ends: Arc::default(),
         breakers: Arc::default(),
         meters: CommandMeters::default(),
         loads: Arc::new(Semaphore::new(LOADS_MAX)),

@@ -18,6 +18,7 @@ use super::task_actor::TaskActor;
 use super::tree::Part;
 use super::upkeep::Upkeep;
 use crate::actors::Services;
+use crate::actors::outbox::Outbox;
 use crate::actors::scheduler::Scheduler;
 use crate::config::Config;
 use crate::hub::{self, HubDeps};
@@ -82,6 +83,10 @@ impl Child for PartChild {
                 let send_budget = Arc::clone(&wiring.send_budget);
                 let upkeep = Upkeep { services: Arc::clone(&wiring.services), send_budget };
                 Ok(Actor::spawn_linked(None, upkeep, (), supervisor).await?.0.get_cell())
+            }),
+            Part::Outbox => Box::pin(async move {
+                let outbox = Outbox { services: Arc::clone(&wiring.services) };
+                Ok(Actor::spawn_linked(None, outbox, (), supervisor).await?.0.get_cell())
             }),
             Part::Scheduler => Box::pin(async move {
                 let scheduler = Scheduler { services: Arc::clone(&wiring.services) };

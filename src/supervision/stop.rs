@@ -6,6 +6,7 @@ use ractor::ActorRef;
 
 use super::Node;
 use super::supervisor::SupervisorMsg;
+use crate::actors::outbox;
 
 /// Each step of a soft stop; all together stay under 20 s.
 const CHANNELS_WITHIN: Duration = Duration::from_secs(6);
@@ -30,6 +31,9 @@ impl Node {
         self.spawner.tasks.close();
         if tokio::time::timeout(REST_WITHIN, self.spawner.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = self.spawner.tasks.len(), "background work did not end in time");
+        }
+        if tokio::time::timeout(REST_WITHIN, outbox::write_ends(&self.services)).await.is_err() {
+            tracing::warn!("which of the last replies left could not be written down in time");
         }
         if tokio::time::timeout(STORAGE_WITHIN, self.services.db.close()).await.is_err() {
             tracing::warn!("the storage did not close in time");

@@ -9,6 +9,7 @@ pub enum Part {
     Modules,
     Channels,
     Upkeep,
+    Outbox,
     Scheduler,
     Platforms,
     Hub,
@@ -21,6 +22,7 @@ impl Part {
             Self::Modules => "modules",
             Self::Channels => "channels",
             Self::Upkeep => "upkeep",
+            Self::Outbox => "outbox",
             Self::Scheduler => "scheduler",
             Self::Platforms => "platforms",
             Self::Hub => "hub",
@@ -33,6 +35,7 @@ impl Part {
                 "one actor per channel and module in use; its channel's breaker decides on restarts"
             }
             Self::Channels => "one actor per channel in use; 5 crashes in 60 s park it for 5 minutes",
+            Self::Outbox => "notes which replies left, sends what nobody holds",
             Self::Upkeep => "lets idle actors go, samples queues, prunes old op ids",
             Self::Scheduler => "fires what is due",
             Self::Platforms => "one actor per platform; restarted for ever, 250 ms doubling to 60 s",
@@ -43,7 +46,7 @@ impl Part {
 
 /// The parts in start order: who takes events is there before who brings them.
 pub const fn parts() -> &'static [Part] {
-    &[Part::Modules, Part::Channels, Part::Upkeep, Part::Scheduler, Part::Platforms, Part::Hub]
+    &[Part::Modules, Part::Channels, Part::Upkeep, Part::Outbox, Part::Scheduler, Part::Platforms, Part::Hub]
 }
 
 /// The tree as `waddlebot tree` prints it.

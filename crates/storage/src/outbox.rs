@@ -10,7 +10,7 @@ use serde::Serialize;
 use ulid::Ulid;
 
 use crate::db::{Db, Statement, on, sql};
-use crate::rows::{Text, micros, page};
+use crate::rows::{Text, page};
 use crate::{StorageError, db};
 
 /// Longest reply as it is stored, in bytes of JSON.
@@ -95,16 +95,11 @@ pub async fn claim(db: &Db, wanted: &[Ulid], claimed_by: &str) -> Result<Vec<Uli
     Ok(got.into_iter().map(|(id,)| id.0).collect())
 }
 
-/// Deletes replies that another process than `claimed_by` held when it died, and returns how many: whether they
-/// left is unknown. Only rows from before `older_than`, since what is younger may be held by one that lives.
-pub async fn forget_unknown(
-    db: &Db,
-    claimed_by: &str,
-    older_than: DateTime<Utc>,
-) -> Result<u64, StorageError> {
+/// Deletes replies that another process than `claimed_by` held, at most [`ROWS_MAX`], and returns how many: whether
+/// they left is unknown.
+pub async fn forget_unknown(db: &Db, claimed_by: &str) -> Result<u64, StorageError> {
     let mut tx = db.begin().await?;
-    let n_unknown =
-        on!(&mut tx, &FORGET, execute, claimed_by, micros(older_than), i64::from(ROWS_MAX))?;
+    let n_unknown = on!(&mut tx, &FORGET, execute, claimed_by, i64::from(ROWS_MAX))?;
     tx.commit().await?;
     Ok(n_unknown)
 }
@@ -149,7 +144,7 @@ const CLAIM: Statement = sql!("update", "outbox",
 const FORGET: Statement = sql!(
     "delete",
     "outbox",
-    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE claimed_by <> $1 AND created_at < $2 LIMIT 0 + $3)"
+    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE claimed_by <> $1 LIMIT 0 + $2)"
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] = &[&DELETE, &RELEASE, &PENDING, &CLAIM, &FORGET];

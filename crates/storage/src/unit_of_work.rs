@@ -130,7 +130,11 @@ where
             }
             Ok(Ok(None)) => return Err(StorageError::Busy),
             Ok(Ok(Some(done))) => {
-                if done.repeated { tx.rollback().await? } else { tx.commit().await? }
+                if done.repeated {
+                    tx.rollback().await?
+                } else {
+                    tx.commit().await?
+                }
                 return Ok(done);
             }
             // The first failure is the one to tell; dropping the transaction undoes it in any case.

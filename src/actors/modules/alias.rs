@@ -40,17 +40,16 @@ struct Alias;
 impl Module for Alias {
     async fn on_command(&mut self, ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
         let (verb, rest) = split_word(&call.args);
-        let text = match verb.to_ascii_lowercase().as_str() {
+        match verb.to_ascii_lowercase().as_str() {
             "add" | "create" | "+" => add(ctx, call, rest).await,
             "remove" | "delete" | "del" | "rm" | "-" => remove(ctx, call, rest).await,
-            "" | "list" | "ls" => Ok(list(ctx)),
+            "" | "list" | "ls" => Ok(Reply::only(list(ctx))),
             _ => Err(ModuleError::User(USAGE.to_owned())),
-        }?;
-        Ok(vec![Reply::text(text)])
+        }
     }
 }
 
-async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, ModuleError> {
+async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<Vec<Reply>, ModuleError> {
     let (name, body) = split_word(args);
     if name.is_empty() || body.is_empty() {
         return Err(ModuleError::User(USAGE.to_owned()));
@@ -61,7 +60,7 @@ async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, Mo
     let body = bare(body).to_owned();
     let (channel_id, now) = (ctx.channel_id(), ctx.now());
     let entry = audit::entry(ctx, &call.event, "alias.add", format!("!{name}"));
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+    let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
         async move {
             let known: HashMap<String, String> = aliases::list(&mut *tx, channel_id)
                 .await?
@@ -86,7 +85,7 @@ async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, Mo
         }
         .boxed()
     });
-    Ok(unit.await?.outcome)
+    unit.await
 }
 
 /// An alias must not hide what is there.
@@ -110,7 +109,7 @@ fn check_target(ctx: &Context, name: &str, body: &str) -> Result<(), ModuleError
     }
 }
 
-async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, ModuleError> {
+async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<Vec<Reply>, ModuleError> {
     let word = split_word(args).0;
     if word.is_empty() {
         return Err(ModuleError::User(USAGE.to_owned()));
@@ -118,7 +117,7 @@ async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<String,
     let name = parse_name(word)?;
     let channel_id = ctx.channel_id();
     let entry = audit::entry(ctx, &call.event, "alias.remove", format!("!{name}"));
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+    let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
         async move {
             if !aliases::remove(tx, channel_id, &name).await? {
                 return Ok(Effect::new(format!("There is no alias !{name}.")));
@@ -128,7 +127,7 @@ async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<String,
         }
         .boxed()
     });
-    Ok(unit.await?.outcome)
+    unit.await
 }
 
 fn list(ctx: &Context) -> String {

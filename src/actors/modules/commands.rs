@@ -111,16 +111,15 @@ impl Module for Commands {
             "delcom" => (Verb::Remove, call.args.as_str()),
             name => subcommand(ctx, call, name == "commands")?,
         };
-        let text = match verb {
+        match verb {
             Verb::Add => manage::add(ctx, call, args).await,
             Verb::Edit => manage::edit(ctx, call, args).await,
             Verb::Remove => manage::remove(ctx, call, args).await,
             Verb::Options => options::set(ctx, call, args).await,
             Verb::Enable => options::switch(ctx, call, args, true).await,
             Verb::Disable => options::switch(ctx, call, args, false).await,
-            Verb::List => Ok(list(ctx, call.level)),
-        }?;
-        Ok(vec![Reply::text(text)])
+            Verb::List => Ok(Reply::only(list(ctx, call.level))),
+        }
     }
 }
 

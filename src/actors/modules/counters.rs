@@ -62,8 +62,8 @@ enum Deed {
 #[async_trait]
 impl Module for Counters {
     async fn on_command(&mut self, ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
-        let text = match &*call.name {
-            "counter" => manage::run(ctx, call).await?,
+        match &*call.name {
+            "counter" => manage::run(ctx, call).await,
             "editcounter" => {
                 let (name, deed) = split_word(&call.args);
                 if deed.is_empty() {
@@ -76,23 +76,22 @@ impl Module for Counters {
                         "There is no counter {name}; !counter list names them."
                     )));
                 }
-                apply(ctx, call, &name, parse_deed(deed, "editcounter <name>")?).await?
+                apply(ctx, call, &name, parse_deed(deed, "editcounter <name>")?).await
             }
             name => {
                 let deed = parse_deed(&call.args, name);
                 match deed {
-                    Ok(Deed::Read) => read(ctx, name).await?,
+                    Ok(Deed::Read) => read(ctx, name).await,
                     Ok(_) if call.level < Level::Moderator => {
-                        return Err(ModuleError::User(format!("Only moderators can change !{name}.")));
+                        Err(ModuleError::User(format!("Only moderators can change !{name}.")))
                     }
-                    Ok(deed) => apply(ctx, call, name, deed).await?,
+                    Ok(deed) => apply(ctx, call, name, deed).await,
                     // A viewer who writes on behind the name wants to read.
-                    Err(_) if call.level < Level::Moderator => read(ctx, name).await?,
-                    Err(error) => return Err(error),
+                    Err(_) if call.level < Level::Moderator => read(ctx, name).await,
+                    Err(error) => Err(error),
                 }
             }
-        };
-        Ok(vec![Reply::text(text)])
+        }
     }
 }
 
@@ -131,16 +130,16 @@ fn parse_deed(text: &str, command: &str) -> Result<Deed, ModuleError> {
     }
 }
 
-async fn read(ctx: &Context, name: &str) -> Result<String, ModuleError> {
+async fn read(ctx: &Context, name: &str) -> Result<Vec<Reply>, ModuleError> {
     let value = counters::get(ctx.db(), ctx.community_id(), name).await?.unwrap_or(0);
-    Ok(format!("{name}: {value}"))
+    Ok(Reply::only(format!("{name}: {value}")))
 }
 
 /// Changes a counter once for the line that asked for it, however often that line is delivered.
-async fn apply(ctx: &Context, call: &CommandCall, name: &str, deed: Deed) -> Result<String, ModuleError> {
+async fn apply(ctx: &Context, call: &CommandCall, name: &str, deed: Deed) -> Result<Vec<Reply>, ModuleError> {
     let (name, community_id, now) = (name.to_owned(), ctx.community_id(), ctx.now());
     let entry = audit::entry(ctx, &call.event, "counter.change", name.as_str());
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+    let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
         async move {
             let text = match deed {
                 Deed::Read => return Ok(Effect::new(String::new())),
@@ -161,5 +160,5 @@ async fn apply(ctx: &Context, call: &CommandCall, name: &str, deed: Deed) -> Res
         }
         .boxed()
     });
-    Ok(unit.await?.outcome)
+    unit.await
 }

@@ -48,7 +48,7 @@ impl Module for Roles {
         let mut words = call.args.split_whitespace();
         let verb = words.next().unwrap_or("list").to_ascii_lowercase();
         let user = words.next();
-        let text = match (verb.as_str(), user) {
+        match (verb.as_str(), user) {
             ("list" | "ls", None) => list(ctx, role).await,
             ("add" | "+", Some(user)) => grant(ctx, call, role, user).await,
             ("remove" | "delete" | "del" | "rm" | "-", Some(user)) => take_away(ctx, call, role, user).await,
@@ -56,26 +56,30 @@ impl Module for Roles {
                 "Type !{0} add <user>, !{0} remove <user> or !{0} list.",
                 call.name
             ))),
-        }?;
-        Ok(vec![Reply::text(text)])
+        }
     }
 }
 
-async fn list(ctx: &Context, level: Level) -> Result<String, ModuleError> {
+async fn list(ctx: &Context, level: Level) -> Result<Vec<Reply>, ModuleError> {
     let rows = roles::list(ctx.db(), ctx.community_id(), level, "", LIST_MAX).await?;
     if rows.is_empty() {
-        return Ok(format!("There are no {level}s yet; !{level}s add <user> makes one."));
+        return Ok(Reply::only(format!("There are no {level}s yet; !{level}s add <user> makes one.")));
     }
     let logins: Vec<String> = rows.into_iter().map(|role| role.login).collect();
-    Ok(format!("{}: {}", capitalized(level), cut_to_fit(&logins)))
+    Ok(Reply::only(format!("{}: {}", capitalized(level), cut_to_fit(&logins))))
 }
 
-async fn grant(ctx: &Context, call: &CommandCall, level: Level, user: &str) -> Result<String, ModuleError> {
+async fn grant(
+    ctx: &Context,
+    call: &CommandCall,
+    level: Level,
+    user: &str,
+) -> Result<Vec<Reply>, ModuleError> {
     let login = login_of(ctx, user)?;
     let (platform, community_id, now) = (ctx.platform(), ctx.community_id(), ctx.now());
     let granted_by = format!("{platform}:{}", call.event.user.login);
     let entry = audit::entry(ctx, &call.event, "role.grant", format!("{login} {level}"));
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+    let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
         async move {
             let seen = persons::by_login(&mut *tx, platform, &login).await?;
             let person_id = match &seen {
@@ -91,7 +95,7 @@ async fn grant(ctx: &Context, call: &CommandCall, level: Level, user: &str) -> R
         }
         .boxed()
     });
-    Ok(unit.await?.outcome)
+    unit.await
 }
 
 async fn take_away(
@@ -99,11 +103,11 @@ async fn take_away(
     call: &CommandCall,
     level: Level,
     user: &str,
-) -> Result<String, ModuleError> {
+) -> Result<Vec<Reply>, ModuleError> {
     let login = login_of(ctx, user)?;
     let (platform, community_id) = (ctx.platform(), ctx.community_id());
     let entry = audit::entry(ctx, &call.event, "role.remove", format!("{login} {level}"));
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+    let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
         async move {
             let role = with_article(level);
             if !roles::remove(tx, community_id, platform, &login, level).await? {
@@ -114,7 +118,7 @@ async fn take_away(
         }
         .boxed()
     });
-    Ok(unit.await?.outcome)
+    unit.await
 }
 
 /// A login as somebody types it: `@Ann` is `ann`.

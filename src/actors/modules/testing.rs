@@ -24,7 +24,7 @@ use crate::cluster::{ChannelSlot, Directory};
 use crate::config::Config;
 use crate::messages::{
     ByteBudget, ChatEvent, Chatter, Clock, CommandCall, CommandTable, Completion, CustomCommand, EventKind,
-    ModuleRequest, OutboundReply, Reply, ReplySink, Source, Spawner, TableEntry,
+    ModuleRequest, Once, OutboundReply, Reply, ReplySink, Source, Spawner, TableEntry,
 };
 
 /// One channel (`console:waddle`) on a fresh database, at noon of 1 January 2030.
@@ -57,6 +57,7 @@ impl World {
         let slot = directory.add(vec![spec]).remove(0);
         let services = Arc::new(Services {
             node_id: "test".to_owned(),
+            incarnation: "test".to_owned(),
             started_at: clock.now(),
             clock: clock.clone(),
             db,
@@ -65,6 +66,7 @@ impl World {
             registry: Registry::new(MODULES),
             limits: Config::local(std::iter::empty()).unwrap().limits,
             poll_slots: Arc::default(),
+            ends: Arc::default(),
             breakers: Arc::default(),
             meters: crate::telemetry::command_meters::CommandMeters::default(),
             loads: Arc::new(tokio::sync::Semaphore::new(1)),
@@ -145,8 +147,11 @@ impl World {
     /// Gives `event` to a module.
     pub async fn event_to(&mut self, module: &str, event: &ChatEvent) -> Result<Vec<Reply>, ModuleError> {
         let table = self.table().await;
-        let (ctx, module) = self.enter(module, &Arc::new(event.clone()), &table);
-        module.on_event(&ctx, event).await
+        let (mut ctx, module) = self.enter(module, &Arc::new(event.clone()), &table);
+        // What an event says leaves for good, and a repeat says nothing.
+        ctx.has_outlet = true;
+        let replies = module.on_event(&ctx, event).await?;
+        Ok(replies.into_iter().filter(|reply| reply.once != Once::Repeated).collect())
     }
 
     /// An event of this channel as a platform would bring it.

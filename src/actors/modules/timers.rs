@@ -38,15 +38,14 @@ struct Timers;
 impl Module for Timers {
     async fn on_command(&mut self, ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
         let (verb, rest) = split_word(&call.args);
-        let text = match verb.to_ascii_lowercase().as_str() {
+        match verb.to_ascii_lowercase().as_str() {
             "add" | "create" | "+" => manage::add(ctx, call, rest).await,
             "remove" | "delete" | "del" | "rm" | "-" => manage::remove(ctx, call, rest).await,
             "enable" | "on" => manage::switch(ctx, call, rest, true).await,
             "disable" | "off" => manage::switch(ctx, call, rest, false).await,
             "" | "list" | "ls" => manage::list(ctx).await,
             _ => Err(ModuleError::User(USAGE.to_owned())),
-        }?;
-        Ok(vec![Reply::text(text)])
+        }
     }
 
     async fn on_event(&mut self, ctx: &Context, event: &ChatEvent) -> Result<Vec<Reply>, ModuleError> {

@@ -156,11 +156,11 @@ async fn write_all(outlet: &Outlet, writer: &mut Writer) -> End {
         match timeout(WRITE_WAIT_MAX, writer.write_lines(&batch.bytes)).await {
             Ok(Ok(())) => note_written(&mut batch, &latency),
             Ok(Err(error)) => {
-                count_dropped("connection_lost", batch.receipts.len());
+                note_lost(&batch);
                 return End::Lost(error.to_string());
             }
             Err(_) => {
-                count_dropped("connection_lost", batch.receipts.len());
+                note_lost(&batch);
                 return End::Stuck;
             }
         }
@@ -168,10 +168,19 @@ async fn write_all(outlet: &Outlet, writer: &mut Writer) -> End {
     End::Closed
 }
 
+/// The socket broke while it took these: nobody knows which arrived.
+fn note_lost(batch: &Batch) {
+    count_dropped("connection_lost", batch.receipts.len());
+    batch.receipts.iter().filter_map(|receipt| receipt.ticket.as_ref()).for_each(|ticket| ticket.begun());
+}
+
 /// Settles what is owed for the written lines and keeps their memory, within limits.
 fn note_written(batch: &mut Batch, latency: &Histogram) {
     for receipt in batch.receipts.drain(..) {
         latency.record(receipt.received.elapsed());
+        if let Some(ticket) = &receipt.ticket {
+            ticket.written();
+        }
     }
     batch.bytes.clear();
     batch.bytes.shrink_to(READ_BYTES_MAX);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use crate::messages::Permit;
+use crate::messages::{Permit, Ticket};
 
 /// A connection that takes no more than this is too slow; what comes then waits in its channel's queue.
 const OUTLET_BYTES_MAX: usize = 64 << 10;
@@ -18,6 +18,15 @@ pub struct Receipt {
     pub received: Instant,
     /// Comes back to the channel's bound by being dropped. `None` when nothing is answered.
     pub permit: Option<Arc<Permit>>,
+    /// The reply's row in the outbox. `None`: it has none.
+    pub ticket: Option<Arc<Ticket>>,
+}
+
+impl Receipt {
+    /// Hands what is owed to whoever writes the last part.
+    pub fn take(&mut self) -> Self {
+        Self { received: self.received, permit: self.permit.take(), ticket: self.ticket.take() }
+    }
 }
 
 /// Lines that are written together.
@@ -62,6 +71,8 @@ impl Outlet {
     pub fn push(&self, receipt: Option<Receipt>, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut state = self.lock();
         if state.closed {
+            drop(state);
+            release(receipt);
             return false;
         }
         let wake = state.waiting.bytes.is_empty();
@@ -121,11 +132,20 @@ impl Outlet {
         let lost = std::mem::take(&mut state.waiting);
         drop(state);
         self.filled.notify_one();
-        lost.receipts.len()
+        let n_lost = lost.receipts.len();
+        release(lost.receipts);
+        n_lost
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The lines never came to the socket: what has a row in the outbox may leave another way.
+fn release(receipts: impl IntoIterator<Item = Receipt>) {
+    for ticket in receipts.into_iter().filter_map(|receipt| receipt.ticket) {
+        ticket.release();
     }
 }
 
@@ -156,7 +176,7 @@ mod tests {
     #[test]
     fn a_closed_outlet_counts_what_was_lost_and_takes_nothing() {
         let outlet = Outlet::default();
-        let receipt = Receipt { received: Instant::now(), permit: None };
+        let receipt = Receipt { received: Instant::now(), permit: None, ticket: None };
         outlet.push(Some(receipt), |bytes| bytes.extend_from_slice(b"PRIVMSG #a :b\r\n"));
         assert_eq!(outlet.close(), 1);
         assert!(!outlet.push_line("PING") && !outlet.has_room());

@@ -15,7 +15,7 @@ use domain::{ChannelId, Outcome};
 use super::account::{Account, Handed};
 use super::outlet::{Outlet, Receipt};
 use super::text;
-use crate::messages::{ByteBudget, Completion, OutboundReply, ReplySink, ReplyTarget};
+use crate::messages::{ByteBudget, Completion, Once, OutboundReply, ReplySink, ReplyTarget};
 
 /// Distance of the parts of one reply where the channel's own pace is not slower.
 const PART_INTERVAL: Duration = Duration::from_millis(500);
@@ -167,13 +167,18 @@ impl ChannelSender {
         if self.account.is_anonymous {
             return count_dropped("anonymous", 1);
         }
+        let ticket = match reply.reply.once {
+            Once::Stateless => None,
+            Once::Held(ticket) => Some(ticket),
+            Once::Repeated => return count_dropped("repeated", 1),
+        };
         let bytes = REPLY_BYTES + parts.iter().map(|part| part.len() as u64).sum::<u64>();
         if !self.account.bytes.try_take(bytes) {
             return count_dropped("node_budget", 1);
         }
         let answers = matches!(reply.reply.target, ReplyTarget::Message);
         let parent = if answers { reply.in_reply_to.filter(|id| is_message_id(id)) } else { None };
-        let receipt = Receipt { received: reply.received, permit: reply.permit };
+        let receipt = Receipt { received: reply.received, permit: reply.permit, ticket };
         let budget = Arc::clone(&self.account.bytes);
         let mut state = self.lock();
         let waiting = Waiting { parts, n_sent: 0, parent, receipt, bytes, budget };
@@ -246,8 +251,10 @@ impl ChannelSender {
         let suffix = if suffixed { text::DUPLICATE_SUFFIX } else { "" };
         head.n_sent += 1;
         let is_last = head.n_sent == head.parts.len();
-        let receipt =
-            is_last.then(|| Receipt { received: head.receipt.received, permit: head.receipt.permit.take() });
+        if let (false, Some(ticket)) = (is_last, &head.receipt.ticket) {
+            ticket.begun();
+        }
+        let receipt = is_last.then(|| head.receipt.take());
         let (parent, login) = (head.parent.as_deref(), self.login.as_str());
         let is_taken = route.push(receipt, |bytes| write_line(bytes, parent, login, (text, suffix)));
         if !is_taken {
@@ -291,6 +298,10 @@ impl ReplySink for ChannelSender {
             ReplyTarget::User(_) => count_dropped("no_whispers", 1),
             _ => self.enqueue(reply),
         }
+    }
+
+    fn is_outlet(&self) -> bool {
+        true
     }
 
     fn done(&self, completion: &Completion) {

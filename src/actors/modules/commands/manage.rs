@@ -9,7 +9,7 @@ use storage::{Change, ChangeKind, ChangeScope, Effect, StorageError, Tx, aliases
 use super::flags::{self, Options};
 use crate::actors::command_name::{Standing, audience, mistake, no_such_command};
 use crate::actors::{Context, ModuleError, audit};
-use crate::messages::CommandCall;
+use crate::messages::{CommandCall, Reply};
 
 /// Most commands that a channel sees; an operator's and another channel's of the community count too.
 const COMMANDS_MAX: usize = 1_000;
@@ -77,7 +77,7 @@ pub const fn change(scope: CommandScope) -> Change {
 }
 
 /// `!addcom <name> <text>`.
-pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, ModuleError> {
+pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<Vec<Reply>, ModuleError> {
     let (name, options, text) = typed(args, "addcom <name> <text>")?;
     Template::parse(&text).map_err(mistake)?;
     check_level(call.level, options.level)?;
@@ -97,7 +97,7 @@ pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String
     apply(&mut spec, &options);
     let (place, now) = (Place::of(ctx, call), ctx.now());
     let entry = audit::entry(ctx, &call.event, "command.add", format!("!{name}"));
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+    let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
         async move {
             let scope = CommandScope::Community(place.community_id);
             let is_taken = place.find(tx, &name).await?.is_some();
@@ -110,11 +110,11 @@ pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String
         }
         .boxed()
     });
-    Ok(unit.await?.outcome)
+    unit.await
 }
 
 /// `!editcom <name> <text>`; options alone change only these.
-pub async fn edit(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, ModuleError> {
+pub async fn edit(ctx: &Context, call: &CommandCall, args: &str) -> Result<Vec<Reply>, ModuleError> {
     let typed = flags::parse(args)?;
     if typed.text.is_empty() && !typed.options.is_empty() {
         return super::options::set(ctx, call, args).await;
@@ -127,7 +127,7 @@ pub async fn edit(ctx: &Context, call: &CommandCall, args: &str) -> Result<Strin
     let unknown = no_such_command(&name, ctx.registry(), &ctx.commands);
     let (place, now) = (Place::of(ctx, call), ctx.now());
     let entry = audit::entry(ctx, &call.event, "command.edit", format!("!{name}"));
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+    let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
         async move {
             let Some(found) = place.find(tx, &name).await? else { return Ok(Effect::new(unknown)) };
             if let Some(refusal) = refuse_foreign(&found, place.caller) {
@@ -142,11 +142,11 @@ pub async fn edit(ctx: &Context, call: &CommandCall, args: &str) -> Result<Strin
         }
         .boxed()
     });
-    Ok(unit.await?.outcome)
+    unit.await
 }
 
 /// `!delcom <name>`; the command's aliases go with it.
-pub async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, ModuleError> {
+pub async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<Vec<Reply>, ModuleError> {
     let typed = flags::parse(args)?;
     let name = typed.name.ok_or_else(|| ModuleError::User("Type !delcom <name>.".to_owned()))?;
     match Standing::of(&name, ctx.registry(), &ctx.commands) {
@@ -163,7 +163,7 @@ pub async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<Str
     let unknown = no_such_command(&name, ctx.registry(), &ctx.commands);
     let place = Place::of(ctx, call);
     let entry = audit::entry(ctx, &call.event, "command.remove", format!("!{name}"));
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+    let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
         async move {
             let Some(found) = place.find(tx, &name).await? else { return Ok(Effect::new(unknown)) };
             if let Some(refusal) = refuse_foreign(&found, place.caller) {
@@ -186,7 +186,7 @@ pub async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<Str
         }
         .boxed()
     });
-    Ok(unit.await?.outcome)
+    unit.await
 }
 
 /// A name and a text, or what to type.

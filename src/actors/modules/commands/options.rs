@@ -8,12 +8,12 @@ use super::flags::{self, Options};
 use super::manage::{self, Place, STEP};
 use crate::actors::command_name::{Standing, audience, no_such_command};
 use crate::actors::{Context, ModuleError, audit};
-use crate::messages::CommandCall;
+use crate::messages::{CommandCall, Reply};
 
 const USAGE: &str = "Type !command options <name> -ul=<level> -cd=<seconds> -usercd=<seconds> -a=<alias>.";
 
 /// `!command options <name> …`.
-pub async fn set(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, ModuleError> {
+pub async fn set(ctx: &Context, call: &CommandCall, args: &str) -> Result<Vec<Reply>, ModuleError> {
     let typed = flags::parse(args)?;
     let usage = || ModuleError::User(USAGE.to_owned());
     let name = typed.name.ok_or_else(usage)?;
@@ -31,7 +31,7 @@ pub async fn switch(
     call: &CommandCall,
     args: &str,
     is_on: bool,
-) -> Result<String, ModuleError> {
+) -> Result<Vec<Reply>, ModuleError> {
     let verb = if is_on { "enable" } else { "disable" };
     let name =
         flags::parse(args)?.name.ok_or_else(|| ModuleError::User(format!("Type !command {verb} <name>.")))?;
@@ -49,7 +49,12 @@ enum Wish {
     Switch { is_on: bool },
 }
 
-async fn change(ctx: &Context, call: &CommandCall, name: &str, wish: Wish) -> Result<String, ModuleError> {
+async fn change(
+    ctx: &Context,
+    call: &CommandCall,
+    name: &str,
+    wish: Wish,
+) -> Result<Vec<Reply>, ModuleError> {
     let (name, built_in) = match Standing::of(name, ctx.registry(), &ctx.commands) {
         Standing::Alias(_) => {
             return Err(ModuleError::User(format!(
@@ -71,7 +76,7 @@ async fn change(ctx: &Context, call: &CommandCall, name: &str, wish: Wish) -> Re
         Wish::Switch { is_on: false } => "command.disable",
     };
     let entry = audit::entry(ctx, &call.event, action, format!("!{name}"));
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+    let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
         async move {
             let found = place.find(tx, &name).await?;
             let current = found.as_ref().map(|found| found.spec.clone()).or(built_in);
@@ -94,7 +99,7 @@ async fn change(ctx: &Context, call: &CommandCall, name: &str, wish: Wish) -> Re
         }
         .boxed()
     });
-    Ok(unit.await?.outcome)
+    unit.await
 }
 
 /// The entry of a built-in command that nobody changed so far.

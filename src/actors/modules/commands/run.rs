@@ -40,20 +40,20 @@ impl Templates {
                 call.name
             ))
         })?;
-        let count = if template.uses_count() { bump(ctx, &custom.id).await? } else { None };
-        let words = words(&call.args);
-        let stream = ctx.stream();
-        let user = &call.event.user;
-        let values = Values {
-            user: if user.display_name.is_empty() { &user.login } else { &user.display_name },
-            touser: words.first().map_or("", String::as_str),
-            args: &words,
-            query: &call.args,
-            count,
-            channel: ctx.channel_login(),
-            stream: &stream,
-        };
-        Ok(reply(template.expand(&values, &mut ctx.rng(), ctx.now())))
+        let counted = Ulid::from_string(&custom.id).ok().filter(|_| template.uses_count());
+        let filling =
+            Filling { ctx: ctx.clone(), template, args: words(&call.args), query: call.args.clone() };
+        let Some(id) = counted else { return Ok(filling.fill(None)) };
+        // Counts a use once for each line that caused it, and answers with the count in the same commit. None when the
+        // command was removed meanwhile.
+        let say = move |count: &Option<i64>| filling.fill(*count);
+        let unit = ctx.unit_of_work(
+            ctx.community_scope(),
+            STEP_COUNT,
+            move |tx| async move { Ok(Effect::new(commands::bump_count(tx, id).await?)) }.boxed(),
+            say,
+        );
+        unit.await
     }
 
     fn template(
@@ -74,6 +74,31 @@ impl Templates {
     }
 }
 
+/// A template and what goes into it.
+struct Filling {
+    ctx: Context,
+    template: Arc<Template>,
+    args: Vec<String>,
+    query: String,
+}
+
+impl Filling {
+    fn fill(&self, count: Option<i64>) -> Vec<Reply> {
+        let stream = self.ctx.stream();
+        let user = self.ctx.user();
+        let values = Values {
+            user: if user.display_name.is_empty() { &user.login } else { &user.display_name },
+            touser: self.args.first().map_or("", String::as_str),
+            args: &self.args,
+            query: &self.query,
+            count,
+            channel: self.ctx.channel_login(),
+            stream: &stream,
+        };
+        reply(self.template.expand(&values, &mut self.ctx.rng(), self.ctx.now()))
+    }
+}
+
 /// Fills a text that nobody asked for: a timer's. The channel stands for the user.
 pub fn expand_unasked(ctx: &Context, template: &Template, count: Option<i64>) -> Vec<Reply> {
     let stream: StreamInfo = ctx.stream();
@@ -82,15 +107,6 @@ pub fn expand_unasked(ctx: &Context, template: &Template, count: Option<i64>) ->
     reply(template.expand(&values, &mut ctx.rng(), ctx.now()))
 }
 
-/// Counts a use, once for each line that caused it. `None` when the command was removed meanwhile.
-async fn bump(ctx: &Context, id: &str) -> Result<Option<i64>, ModuleError> {
-    let Ok(id) = Ulid::from_string(id) else { return Ok(None) };
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP_COUNT, move |tx| {
-        async move { Ok(Effect::new(commands::bump_count(tx, id).await?)) }.boxed()
-    });
-    Ok(unit.await?.outcome)
-}
-
 fn reply(text: String) -> Vec<Reply> {
-    if text.is_empty() { Vec::new() } else { vec![Reply::text(text)] }
+    if text.is_empty() { Vec::new() } else { Reply::only(text) }
 }

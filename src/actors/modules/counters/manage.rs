@@ -9,13 +9,13 @@ use crate::actors::command_name::{Standing, parse_name};
 use crate::actors::listing::cut_to_fit;
 use crate::actors::modules::commands::split_word;
 use crate::actors::{Context, ModuleError, audit};
-use crate::messages::CommandCall;
+use crate::messages::{CommandCall, Reply};
 
 /// Most counters of a community.
 const COUNTERS_MAX: u32 = 100;
 const USAGE: &str = "Type !counter add <name>, !counter remove <name> or !counter list.";
 
-pub async fn run(ctx: &Context, call: &CommandCall) -> Result<String, ModuleError> {
+pub async fn run(ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
     let (verb, rest) = split_word(&call.args);
     let word = split_word(rest).0;
     match verb.to_ascii_lowercase().as_str() {
@@ -26,18 +26,18 @@ pub async fn run(ctx: &Context, call: &CommandCall) -> Result<String, ModuleErro
     }
 }
 
-async fn list(ctx: &Context) -> Result<String, ModuleError> {
+async fn list(ctx: &Context) -> Result<Vec<Reply>, ModuleError> {
     let rows = counters::list(ctx.db(), ctx.community_id(), "", COUNTERS_MAX).await?;
     let mut shown: Vec<String> =
         rows.iter().map(|counter| format!("{}: {}", counter.name, counter.value)).collect();
     if rows.iter().all(|counter| counter.name != FIRST) {
         shown.insert(0, format!("{FIRST}: 0"));
     }
-    Ok(format!("Counters: {}", cut_to_fit(&shown)))
+    Ok(Reply::only(format!("Counters: {}", cut_to_fit(&shown))))
 }
 
 /// Makes the counter and, in the same transaction, the command that leads to it.
-async fn add(ctx: &Context, call: &CommandCall, name: String) -> Result<String, ModuleError> {
+async fn add(ctx: &Context, call: &CommandCall, name: String) -> Result<Vec<Reply>, ModuleError> {
     match Standing::of(&name, ctx.registry(), &ctx.commands) {
         Standing::Nothing => {}
         Standing::Added(entry) if entry.module == SPEC.name => {
@@ -47,7 +47,7 @@ async fn add(ctx: &Context, call: &CommandCall, name: String) -> Result<String, 
     }
     let (community_id, channel_id, now) = (ctx.community_id(), ctx.channel_id(), ctx.now());
     let entry = audit::entry(ctx, &call.event, "counter.add", name.as_str());
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+    let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
         async move {
             let n_counters = counters::list(&mut *tx, community_id, "", COUNTERS_MAX).await?.len();
             if n_counters >= COUNTERS_MAX as usize {
@@ -74,16 +74,16 @@ async fn add(ctx: &Context, call: &CommandCall, name: String) -> Result<String, 
         }
         .boxed()
     });
-    Ok(unit.await?.outcome)
+    unit.await
 }
 
-async fn remove(ctx: &Context, call: &CommandCall, name: String) -> Result<String, ModuleError> {
+async fn remove(ctx: &Context, call: &CommandCall, name: String) -> Result<Vec<Reply>, ModuleError> {
     if name == FIRST {
         return Err(ModuleError::User(format!("!{FIRST} is always there; !{FIRST} set 0 begins anew.")));
     }
     let community_id = ctx.community_id();
     let entry = audit::entry(ctx, &call.event, "counter.remove", name.as_str());
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+    let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
         async move {
             let was_there = counters::remove(&mut *tx, community_id, &name).await?;
             let scope = CommandScope::Community(community_id);
@@ -98,5 +98,5 @@ async fn remove(ctx: &Context, call: &CommandCall, name: String) -> Result<Strin
         }
         .boxed()
     });
-    Ok(unit.await?.outcome)
+    unit.await
 }

@@ -5,7 +5,7 @@ use domain::template::Template;
 use futures_util::FutureExt;
 use serde_json::Value;
 use storage::timers::{self, Timer};
-use storage::{Effect, commands};
+use storage::{Effect, StorageError, Tx, commands};
 use ulid::Ulid;
 
 use crate::actors::modules::commands::{run::expand_unasked, split_word};
@@ -36,24 +36,29 @@ pub async fn fire(ctx: &Context, event: &ChatEvent) -> Result<Vec<Reply>, Module
     let text = text_of(ctx, &timer);
     let counted = text.as_ref().and_then(|(template, command)| command.filter(|_| template.uses_count()));
     let next_due_at = ctx.now() + TimeDelta::seconds(timer.spec.interval_secs);
-    let unit = ctx.unit_of_work(ctx.channel_scope(), STEP, move |tx| {
-        async move {
-            let is_ours = timers::claim_due(&mut *tx, id, due_at, next_due_at).await?;
-            let count = match counted {
-                Some(command) if is_ours => commands::bump_count(tx, command).await?,
-                _ => None,
-            };
-            Ok(Effect::new(Claim { is_ours, count }))
-        }
-        .boxed()
-    });
-    let done = unit.await?;
-    match text {
-        Some((template, _)) if done.outcome.is_ours && !done.repeated => {
-            Ok(expand_unasked(ctx, &template, done.outcome.count))
-        }
-        _ => Ok(Vec::new()),
-    }
+    let me = ctx.clone();
+    let say = move |claim: &Claim| match text {
+        Some((template, _)) if claim.is_ours => expand_unasked(&me, &template, claim.count),
+        _ => Vec::new(),
+    };
+    let due_and_next = (due_at, next_due_at);
+    ctx.unit_of_work(ctx.channel_scope(), STEP, move |tx| claim(tx, id, due_and_next, counted).boxed(), say)
+        .await
+}
+
+/// Moves the timer on, and counts the use of its command if the text says how often that was.
+async fn claim(
+    tx: &mut Tx,
+    id: Ulid,
+    (due_at, next_due_at): (DateTime<Utc>, DateTime<Utc>),
+    counted: Option<Ulid>,
+) -> Result<Effect<Claim>, StorageError> {
+    let is_ours = timers::claim_due(&mut *tx, id, due_at, next_due_at).await?;
+    let count = match counted {
+        Some(command) if is_ours => commands::bump_count(tx, command).await?,
+        _ => None,
+    };
+    Ok(Effect::new(Claim { is_ours, count }))
 }
 
 fn due(event: &ChatEvent) -> Option<(Ulid, DateTime<Utc>)> {

@@ -13,13 +13,13 @@ use crate::actors::command_name::{Standing, mistake, no_such_command, parse_name
 use crate::actors::listing::cut_to_fit;
 use crate::actors::modules::commands::split_word;
 use crate::actors::{Context, ModuleError, audit};
-use crate::messages::CommandCall;
+use crate::messages::{CommandCall, Reply};
 
 /// Most timers of a channel.
 const TIMERS_MAX: usize = 50;
 const STEP: u16 = 1;
 
-pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, ModuleError> {
+pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<Vec<Reply>, ModuleError> {
     let Typed { name, interval, min_lines, only_live, body } = typed::parse(args)?;
     check_body(ctx, &body)?;
     let (channel_id, now) = (ctx.channel_id(), ctx.now());
@@ -37,7 +37,7 @@ pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String
         human_duration(interval),
         if only_live { ", while the stream is live" } else { ", live or not" }
     );
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+    let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
         async move {
             if timers::list(&mut *tx, channel_id).await?.len() >= TIMERS_MAX {
                 return Ok(Effect::new(format!(
@@ -51,7 +51,7 @@ pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<String
         }
         .boxed()
     });
-    Ok(unit.await?.outcome)
+    unit.await
 }
 
 /// A timer says a text, or the text of one of the channel's own commands.
@@ -69,11 +69,11 @@ fn check_body(ctx: &Context, body: &str) -> Result<(), ModuleError> {
     }
 }
 
-pub async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<String, ModuleError> {
+pub async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<Vec<Reply>, ModuleError> {
     let name = name_of(args)?;
     let channel_id = ctx.channel_id();
     let entry = audit::entry(ctx, &call.event, "timer.remove", name.as_str());
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+    let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
         async move {
             if !timers::remove(tx, channel_id, &name).await? {
                 return Ok(Effect::new(none_of(&name)));
@@ -82,7 +82,7 @@ pub async fn remove(ctx: &Context, call: &CommandCall, args: &str) -> Result<Str
         }
         .boxed()
     });
-    Ok(unit.await?.outcome)
+    unit.await
 }
 
 /// Switches a timer; one that is switched on begins a new interval.
@@ -91,12 +91,12 @@ pub async fn switch(
     call: &CommandCall,
     args: &str,
     is_on: bool,
-) -> Result<String, ModuleError> {
+) -> Result<Vec<Reply>, ModuleError> {
     let name = name_of(args)?;
     let (channel_id, now) = (ctx.channel_id(), ctx.now());
     let action = if is_on { "timer.enable" } else { "timer.disable" };
     let entry = audit::entry(ctx, &call.event, action, name.as_str());
-    let unit = ctx.unit_of_work(ctx.community_scope(), STEP, move |tx| {
+    let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
         async move {
             let Some(interval_secs) = interval_of(tx, channel_id, &name).await? else {
                 return Ok(Effect::new(none_of(&name)));
@@ -109,7 +109,7 @@ pub async fn switch(
         }
         .boxed()
     });
-    Ok(unit.await?.outcome)
+    unit.await
 }
 
 async fn interval_of(
@@ -121,12 +121,12 @@ async fn interval_of(
     Ok(timers.into_iter().find(|timer| timer.spec.name == name).map(|timer| timer.spec.interval_secs))
 }
 
-pub async fn list(ctx: &Context) -> Result<String, ModuleError> {
+pub async fn list(ctx: &Context) -> Result<Vec<Reply>, ModuleError> {
     let timers = timers::list(ctx.db(), ctx.channel_id()).await?;
     if timers.is_empty() {
-        return Ok(
-            "There are no timers yet; !timer add <name> <minutes> <lines> <text> makes one.".to_owned()
-        );
+        return Ok(Reply::only(
+            "There are no timers yet; !timer add <name> <minutes> <lines> <text> makes one.",
+        ));
     }
     let shown: Vec<String> = timers
         .iter()
@@ -135,7 +135,7 @@ pub async fn list(ctx: &Context) -> Result<String, ModuleError> {
             format!("{} (every {} min{off})", timer.spec.name, timer.spec.interval_secs / 60)
         })
         .collect();
-    Ok(format!("Timers: {}", cut_to_fit(&shown)))
+    Ok(Reply::only(format!("Timers: {}", cut_to_fit(&shown))))
 }
 
 fn name_of(args: &str) -> Result<String, ModuleError> {
