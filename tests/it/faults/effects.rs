@@ -1,0 +1,167 @@
+//! kill -9 between receiving a command, its effect, the commit, the reply and the reply's confirmation: the effect is
+//! there once, its reply left at most once, and what may or may not have left is counted.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use fake_twitch::{Chatter, FakeConfig, FakeTwitch, Line};
+use storage::{Db, StorageOptions, Tx, counters};
+
+use crate::node::{Launch, Node, PATIENCE};
+
+const CHANNEL: &str = "waddle";
+/// Commands of one round. The second and third wait for the channel's pace with their effects committed.
+const COMMANDS: usize = 3;
+
+/// Where in the life of its commands the process is killed.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// So soon after the commands that hardly one is begun.
+    Received,
+    /// While another transaction holds what the effect needs.
+    InEffect,
+    /// When the first reply has left: it may be confirmed or not, the others' replies wait.
+    Replied,
+}
+
+fn config(fake: &FakeTwitch) -> String {
+    format!(
+        "[platforms.twitch]\nchannels = [\"{CHANNEL}\"]\nirc_url = \"{}\"\nauth_url = \"{http}\"\nhelix_url = \"{http}\"\n\
+         bot_login = \"waddlebot\"\nbot_token = \"token\"\njoins_per_10s = 2000\nauth_per_10s = 200\n\
+         connections_per_second = 50\nmessages_per_30s = 7000\nmessages_per_30s_moderator = 7000\n\
+         channel_interval_ms = 150\n[limits]\ncommand_rate = 0\n",
+        fake.irc_url(),
+        http = fake.http_url(),
+    )
+}
+
+async fn fake() -> FakeTwitch {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let config =
+        FakeConfig { joins_per_10s: 2000, auths_per_10s: 200, ..FakeConfig::default().without_limits() };
+    FakeTwitch::start(config).await.expect("a fake Twitch")
+}
+
+fn soon() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// Says `!deaths +` under an id of the test's choice, as a source that delivers again does.
+fn say(fake: &FakeTwitch, id: &str) {
+    let chatter = Chatter::with_badges("mod", "moderator/1");
+    fake.say_line(&Line { id: Some(id.to_owned()), ..Line::new(CHANNEL, chatter, "!deaths +") });
+}
+
+/// How often each value of the counter was said.
+fn said(fake: &FakeTwitch) -> BTreeMap<usize, usize> {
+    let mut said = BTreeMap::new();
+    for line in fake.received() {
+        let value = line.text.strip_prefix("deaths: ").and_then(|rest| rest.split(' ').next());
+        *said.entry(value.expect("a counter").parse().expect("a number")).or_default() += 1;
+    }
+    said
+}
+
+/// Another transaction that holds what a counter's effect needs, until it is dropped.
+async fn hold(db: &Db) -> Tx {
+    let channels = storage::channels::active_all(db, None, 1).await.expect("the channel");
+    let now = db.time().await.expect("a time");
+    loop {
+        // The node may be writing at this moment.
+        let Ok(mut tx) = db.begin().await else { continue };
+        counters::add(&mut tx, channels[0].community_id, "deaths", 0, now).await.expect("is held");
+        return tx;
+    }
+}
+
+async fn kill_at(
+    moment: Moment,
+    node: Node,
+    fake: &FakeTwitch,
+    db: &Db,
+    ids: &[String],
+    jitter: Duration,
+) -> Node {
+    let held = match moment {
+        Moment::InEffect => Some(hold(db).await),
+        Moment::Received | Moment::Replied => None,
+    };
+    let before = fake.next_seq();
+    ids.iter().for_each(|id| say(fake, id));
+    if let Moment::Replied = moment {
+        fake.wait_reply_from(before, |_| true, soon()).await.expect("a first reply");
+    }
+    // Not a wait for something: the random part of the moment.
+    tokio::time::sleep(jitter).await;
+    let node = tokio::spawn(node.kill_and_restart());
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    drop(held);
+    let node = node.await.expect("the node starts again");
+    assert!(fake.wait_joined(1, soon()).await, "{}", node.log());
+    node
+}
+
+/// Kills a node in all moments in turn and delivers every command again afterwards.
+async fn survives(launch: Launch, db_of: impl AsyncFn(&Node) -> Db, fake: FakeTwitch) {
+    let rounds = if std::env::var_os("WADDLEBOT_TEST_SOAK").is_some() { 100 } else { 12 };
+    let mut node = launch.start().await;
+    assert!(fake.wait_joined(1, soon()).await, "{}", node.log());
+    let db = db_of(&node).await;
+    let mut unknown = 0.0;
+    for round in 0..rounds {
+        let ids: Vec<_> = (0..COMMANDS).map(|n| format!("kill-{round}-{n}")).collect();
+        let moment = [Moment::Received, Moment::InEffect, Moment::Replied][round % 3];
+        let jitter = Duration::from_millis((round as u64 * 7) % 40);
+        node = kill_at(moment, node, &fake, &db, &ids, jitter).await;
+        unknown += node.metric("waddlebot_reply_unknown_total").await;
+        ids.iter().for_each(|id| say(&fake, id));
+        let all = (round + 1) * COMMANDS;
+        value_becomes(&node, all).await;
+        node.lines_balance(0.0).await;
+    }
+    judge(&fake, rounds * COMMANDS, unknown).await;
+}
+
+/// Waits until as many effects are there as operations were asked for: not one more comes of delivering again.
+async fn value_becomes(node: &Node, wanted: usize) {
+    let text = format!("deaths: {wanted}");
+    crate::node::eventually(&text, || async {
+        let (_, answer) = node.event("twitch:waddle", "reader", "!deaths", "everyone").await;
+        answer["data"]["response"].as_str() == Some(&text)
+    })
+    .await;
+}
+
+async fn judge(fake: &FakeTwitch, n_operations: usize, unknown: f64) {
+    // The last round's replies may still wait for the channel's pace.
+    fake.wait_until(|fake| said(fake).contains_key(&n_operations), soon()).await;
+    let said = said(fake);
+    let n_said = said.len();
+    let doubled: Vec<_> = said.iter().filter(|(_, n)| **n > 1).collect();
+    println!("{n_operations} operations, {n_said} replies, {unknown} unknown, {} doubled", doubled.len());
+    assert!(doubled.is_empty(), "said twice: {doubled:?}");
+    assert!(said.keys().all(|value| (1..=n_operations).contains(value)), "{said:?}");
+    assert!((n_operations - n_said) as f64 <= unknown, "replies were lost and not counted");
+    assert!(unknown > 0.0, "no kill hit a reply under way: the test shows nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_effect_and_its_reply_survive_kill_nine_once_on_sqlite() {
+    let fake = fake().await;
+    let launch = Launch::new(&config(&fake));
+    let open = async |node: &Node| {
+        let url = format!("sqlite://{}", node.launch.data_dir().join("waddlebot.db").display());
+        Db::open(&StorageOptions::new(url)).await.expect("the node's database")
+    };
+    survives(launch, open, fake).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_effect_and_its_reply_survive_kill_nine_once_on_postgresql() {
+    let fake = fake().await;
+    let database = storage::testing::empty_postgres().await;
+    let launch = Launch::new(&config(&fake)).env("WADDLEBOT_STORAGE__URL", &database.url);
+    let open =
+        async |_: &Node| Db::open(&StorageOptions::new(database.url.clone())).await.expect("the database");
+    survives(launch, open, fake).await;
+}
