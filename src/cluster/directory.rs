@@ -12,9 +12,10 @@ use arc_swap::ArcSwapOption;
 use domain::stream_info::StreamInfo;
 use domain::{ChannelId, ChannelKey, CommunityId, Platform};
 use ractor::ActorRef;
-use storage::Change;
+use storage::Made;
 use tokio::sync::watch;
 
+use super::versions::Versions;
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{ByteBudget, ChannelMsg, Delivery, EventClass, Lane, Memory, Offer, ReplySink};
 
@@ -127,6 +128,8 @@ pub struct Directory {
     /// Whether a module wants every line of a channel where nobody said otherwise.
     lines_wanted: bool,
     spawner: SharedSpawner,
+    /// Changes that running channels were told of.
+    versions: Versions,
     /// Counts changes of the set of channels; platforms join and part by it.
     version: watch::Sender<u64>,
 }
@@ -140,6 +143,7 @@ impl Directory {
             memory: Arc::default(),
             channel_bound,
             lines_wanted: false,
+            versions: Versions::default(),
             spawner,
             version: watch::Sender::new(0),
         }
@@ -297,14 +301,23 @@ impl Directory {
         self.maps.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the running actors of the changed scopes to read anew. Passive ones read when they start.
-    pub fn announce(&self, changes: &[Change]) {
-        if changes.is_empty() {
-            return;
+    /// Tells the running actors of the changed scopes to read anew, once per change however often it is announced.
+    /// Passive ones read when they start.
+    pub fn announce(&self, made: &[Made]) {
+        let news: Vec<_> = made.iter().filter(|made| self.versions.is_news(made)).collect();
+        if !news.is_empty() {
+            self.reload(|slot| news.iter().any(|made| made.change.concerns(slot.id, slot.community_id)));
         }
-        for slot in self.read().by_id.values() {
-            let concerned = changes.iter().any(|change| change.concerns(slot.id, slot.community_id));
-            if concerned && let Some(actor) = slot.actor() {
+    }
+
+    /// Tells every running channel to read anew: what it holds may be too old to act upon.
+    pub fn reload_all(&self) {
+        self.reload(|_| true);
+    }
+
+    fn reload(&self, is_concerned: impl Fn(&ChannelSlot) -> bool) {
+        for slot in self.read().by_id.values().filter(|slot| is_concerned(slot)) {
+            if let Some(actor) = slot.actor() {
                 // A channel that is just ending reads anew when it starts again.
                 drop(actor.cast(ChannelMsg::Reload));
             }

@@ -18,6 +18,7 @@ use super::task_actor::TaskActor;
 use super::tree::Part;
 use super::upkeep::Upkeep;
 use crate::actors::Services;
+use crate::actors::changes::Changes;
 use crate::actors::outbox::Outbox;
 use crate::actors::scheduler::Scheduler;
 use crate::config::Config;
@@ -83,6 +84,10 @@ impl Child for PartChild {
                 let send_budget = Arc::clone(&wiring.send_budget);
                 let upkeep = Upkeep { services: Arc::clone(&wiring.services), send_budget };
                 Ok(Actor::spawn_linked(None, upkeep, (), supervisor).await?.0.get_cell())
+            }),
+            Part::Changes => Box::pin(async move {
+                let changes = Changes { services: Arc::clone(&wiring.services) };
+                Ok(Actor::spawn_linked(None, changes, (), supervisor).await?.0.get_cell())
             }),
             Part::Outbox => Box::pin(async move {
                 let outbox = Outbox { services: Arc::clone(&wiring.services) };

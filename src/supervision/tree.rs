@@ -9,6 +9,7 @@ pub enum Part {
     Modules,
     Channels,
     Upkeep,
+    Changes,
     Outbox,
     Scheduler,
     Platforms,
@@ -22,6 +23,7 @@ impl Part {
             Self::Modules => "modules",
             Self::Channels => "channels",
             Self::Upkeep => "upkeep",
+            Self::Changes => "changes",
             Self::Outbox => "outbox",
             Self::Scheduler => "scheduler",
             Self::Platforms => "platforms",
@@ -35,6 +37,7 @@ impl Part {
                 "one actor per channel and module in use; its channel's breaker decides on restarts"
             }
             Self::Channels => "one actor per channel in use; 5 crashes in 60 s park it for 5 minutes",
+            Self::Changes => "follows what other processes changed",
             Self::Outbox => "notes which replies left, sends what nobody holds",
             Self::Upkeep => "lets idle actors go, samples queues, prunes old op ids",
             Self::Scheduler => "fires what is due",
@@ -46,7 +49,16 @@ impl Part {
 
 /// The parts in start order: who takes events is there before who brings them.
 pub const fn parts() -> &'static [Part] {
-    &[Part::Modules, Part::Channels, Part::Upkeep, Part::Outbox, Part::Scheduler, Part::Platforms, Part::Hub]
+    &[
+        Part::Modules,
+        Part::Channels,
+        Part::Upkeep,
+        Part::Changes,
+        Part::Outbox,
+        Part::Scheduler,
+        Part::Platforms,
+        Part::Hub,
+    ]
 }
 
 /// The tree as `waddlebot tree` prints it.

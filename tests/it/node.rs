@@ -290,11 +290,16 @@ impl Node {
         self.launch.start().await
     }
 
-    /// kill -9, wait, and start again on the same folder.
-    pub async fn kill_and_restart(mut self) -> Self {
+    /// kill -9, and wait for the end.
+    pub async fn kill(mut self) -> Launch {
         self.signal(9).await;
         self.ended().await;
-        self.launch.start().await
+        self.launch
+    }
+
+    /// kill -9, wait, and start again on the same folder.
+    pub async fn kill_and_restart(self) -> Self {
+        self.kill().await.start().await
     }
 }
 

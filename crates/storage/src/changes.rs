@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use domain::{ChannelId, CommunityId};
 
-use crate::db::{Db, DbKind, Statement, Tx, on, sql};
+use crate::db::{Db, Statement, Tx, on, sql};
 use crate::rows::{FromText, Text, micros, page};
 use crate::{StorageError, db};
 
@@ -111,13 +111,19 @@ impl Change {
     }
 }
 
+/// A change that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    pub change: Change,
+    /// Rises by one per scope and kind, in the order of the commits.
+    pub version: i64,
+}
+
 /// One row as a reader gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChangeRow {
     pub id: i64,
-    pub change: Change,
-    /// Rises by one per scope and kind.
-    pub version: i64,
+    pub made: Made,
     pub at: DateTime<Utc>,
 }
 
@@ -131,26 +137,35 @@ pub struct ChangeCursor {
 /// What is new since a cursor.
 #[derive(Clone, Debug)]
 pub struct ChangePage {
-    /// May repeat rows of the page before while a transaction was open; compare versions.
+    /// May repeat rows of an earlier reading while a transaction was open; compare versions.
     pub rows: Vec<ChangeRow>,
-    /// Where to go on.
+    /// Where the rows behind these begin. `None`: there are none yet.
+    pub more: Option<ChangeCursor>,
+    /// Where the next reading begins once this one has read all `more` pages.
     pub next: ChangeCursor,
 }
 
 type Row = (i64, i64, Text<ChangeScope>, Text<ChangeKind>, i64, DateTime<Utc>);
 
-/// Writes the change rows of one transaction, each scope and kind once.
-pub async fn append_all(tx: &mut Tx, changes: &[Change], now: DateTime<Utc>) -> Result<(), StorageError> {
+/// Writes the change rows of one transaction, each scope and kind once, and tells their versions.
+pub async fn append_all(
+    tx: &mut Tx,
+    changes: &[Change],
+    now: DateTime<Utc>,
+) -> Result<Vec<Made>, StorageError> {
     let mut changes = changes.to_vec();
     // One order for everybody, or two transactions could wait for each other's version rows.
     changes.sort_unstable();
     changes.dedup();
-    for Change { scope, kind } in changes {
+    let mut made = Vec::with_capacity(changes.len());
+    for change in changes {
+        let Change { scope, kind } = change;
         let scope = scope.to_string();
         let (version,) = on!(&mut *tx, &RAISE_VERSION, fetch_one as (i64,), &scope, kind.as_str())?;
         on!(&mut *tx, &INSERT, execute, &scope, kind.as_str(), version, micros(now))?;
+        made.push(Made { change, version });
     }
-    Ok(())
+    Ok(made)
 }
 
 /// The cursor of now: later calls of [`since`] give only what is committed after this one began.
@@ -161,8 +176,8 @@ pub async fn head(db: &Db) -> Result<ChangeCursor, StorageError> {
 
 /// What was committed since `cursor`, at most `limit` rows, in the order in which they may be applied.
 ///
-/// On `PostgreSQL` ids may be committed out of order, so the next page begins at the oldest transaction that was
-/// still running: rows may come twice, and none is missed.
+/// On `PostgreSQL` ids may be committed out of order, so the next reading begins at the oldest transaction that was
+/// still running when this one began: rows may come twice, and none is missed.
 pub async fn since(db: &Db, cursor: ChangeCursor, limit: u32) -> Result<ChangePage, StorageError> {
     let limit = page(limit, PAGE_MAX);
     // Taken before the rows are read: what ends in between is read now and once more.
@@ -170,20 +185,12 @@ pub async fn since(db: &Db, cursor: ChangeCursor, limit: u32) -> Result<ChangePa
     let rows = on!(db, &SINCE, fetch_all as Row, cursor.txid, cursor.id, limit)?;
     let last = rows.last().map(|row| ChangeCursor { txid: row.1, id: row.0 });
     let is_full = i64::try_from(rows.len()).is_ok_and(|n_rows| n_rows >= limit);
-    let next = match (last, db.kind()) {
-        (Some(last), DbKind::Sqlite) => last,
-        (None, DbKind::Sqlite) => cursor,
-        // Behind the oldest running transaction nothing new can appear.
-        (Some(last), DbKind::Postgres) if is_full => last.min(before),
-        (_, DbKind::Postgres) => before,
-    };
     let rows = rows.into_iter().map(|(id, _txid, scope, kind, version, at)| ChangeRow {
         id,
-        change: Change { scope: scope.0, kind: kind.0 },
-        version,
+        made: Made { change: Change { scope: scope.0, kind: kind.0 }, version },
         at,
     });
-    Ok(ChangePage { rows: rows.collect(), next })
+    Ok(ChangePage { rows: rows.collect(), more: last.filter(|_| is_full), next: before })
 }
 
 /// Deletes at most `limit` rows from before `older_than`, and returns how many.

@@ -44,7 +44,7 @@ pub mod testing;
 mod tests;
 
 pub use audit::{AuditEntry, AuditRow};
-pub use changes::{Change, ChangeCursor, ChangeKind, ChangePage, ChangeRow, ChangeScope};
+pub use changes::{Change, ChangeCursor, ChangeKind, ChangePage, ChangeRow, ChangeScope, Made};
 pub use db::{Db, DbKind, PoolGauge, Statement, StorageOptions, Target, Tx};
 pub use error::StorageError;
 pub use migrate::program_version;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::audit::{self, AuditEntry};
-use crate::changes::{self, Change};
+use crate::changes::{self, Change, Made};
 use crate::db::{Db, DbKind, Statement, Tx, on, sql};
 use crate::op_id::{OpId, Scope};
 use crate::outbox::{self, Outgoing};
@@ -69,7 +69,7 @@ pub struct Done<T> {
     /// True when an earlier attempt had already done it and nothing was applied now.
     pub repeated: bool,
     /// What this node may reload at once; empty when repeated.
-    pub changes: Vec<Change>,
+    pub changes: Vec<Made>,
 }
 
 /// Applies one operation in one transaction: fence, operation id, effect, audit row, changes, replies.
@@ -131,9 +131,9 @@ where
             Ok(Ok(None)) => return Err(StorageError::Busy),
             Ok(Ok(Some(done))) => {
                 if done.repeated {
-                    tx.rollback().await?
+                    tx.rollback().await?;
                 } else {
-                    tx.commit().await?
+                    tx.commit().await?;
                 }
                 return Ok(done);
             }
@@ -176,7 +176,7 @@ impl<F> Unit<F> {
         if let Some(entry) = &audit {
             audit::append(&mut *tx, entry, self.now).await?;
         }
-        changes::append_all(&mut *tx, &changes, self.now).await?;
+        let changes = changes::append_all(&mut *tx, &changes, self.now).await?;
         on!(&mut *tx, &END, execute, op, stored, rows, micros(self.now))?;
         Ok(Some(Done { outcome, repeated: false, changes }))
     }

@@ -16,12 +16,12 @@ const COMMANDS: usize = 3;
 /// Where in the life of its commands the process is killed.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    /// So soon after the commands that hardly one is begun.
-    Received,
+    /// So long after the commands: some are begun, some not.
+    Received(Duration),
     /// While another transaction holds what the effect needs.
     InEffect,
-    /// When the first reply has left: it may be confirmed or not, the others' replies wait.
-    Replied,
+    /// So long after the first reply has left: it may be confirmed or not, the others' replies wait.
+    Replied(Duration),
 }
 
 fn config(fake: &FakeTwitch) -> String {
@@ -74,31 +74,27 @@ async fn hold(db: &Db) -> Tx {
     }
 }
 
-async fn kill_at(
-    moment: Moment,
-    node: Node,
-    fake: &FakeTwitch,
-    db: &Db,
-    ids: &[String],
-    jitter: Duration,
-) -> Node {
+/// Delivers the commands and kills the node at that moment.
+async fn kill_at(moment: Moment, node: Node, fake: &FakeTwitch, db: &Db, ids: &[String]) -> Launch {
     let held = match moment {
         Moment::InEffect => Some(hold(db).await),
-        Moment::Received | Moment::Replied => None,
+        Moment::Received(_) | Moment::Replied(_) => None,
     };
     let before = fake.next_seq();
-    ids.iter().for_each(|id| say(fake, id));
-    if let Moment::Replied = moment {
-        fake.wait_reply_from(before, |_| true, soon()).await.expect("a first reply");
+    for id in ids {
+        say(fake, id);
     }
-    // Not a wait for something: the random part of the moment.
-    tokio::time::sleep(jitter).await;
-    let node = tokio::spawn(node.kill_and_restart());
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    match moment {
+        Moment::Received(later) => tokio::time::sleep(later).await,
+        Moment::InEffect => tokio::time::sleep(Duration::from_millis(30)).await,
+        Moment::Replied(later) => {
+            fake.wait_reply_from(before, |_| true, soon()).await.expect("a first reply");
+            tokio::time::sleep(later).await;
+        }
+    }
+    let launch = node.kill().await;
     drop(held);
-    let node = node.await.expect("the node starts again");
-    assert!(fake.wait_joined(1, soon()).await, "{}", node.log());
-    node
+    launch
 }
 
 /// Kills a node in all moments in turn and delivers every command again afterwards.
@@ -110,11 +106,14 @@ async fn survives(launch: Launch, db_of: impl AsyncFn(&Node) -> Db, fake: FakeTw
     let mut unknown = 0.0;
     for round in 0..rounds {
         let ids: Vec<_> = (0..COMMANDS).map(|n| format!("kill-{round}-{n}")).collect();
-        let moment = [Moment::Received, Moment::InEffect, Moment::Replied][round % 3];
-        let jitter = Duration::from_millis((round as u64 * 7) % 40);
-        node = kill_at(moment, node, &fake, &db, &ids, jitter).await;
+        let later = Duration::from_millis(round as u64 % 9);
+        let moments = [Moment::Received(later), Moment::InEffect, Moment::Replied(later * 30)];
+        node = kill_at(moments[round % 3], node, &fake, &db, &ids).await.start().await;
+        assert!(fake.wait_joined(1, soon()).await, "{}", node.log());
         unknown += node.metric("waddlebot_reply_unknown_total").await;
-        ids.iter().for_each(|id| say(&fake, id));
+        for id in &ids {
+            say(&fake, id);
+        }
         let all = (round + 1) * COMMANDS;
         value_becomes(&node, all).await;
         node.lines_balance(0.0).await;

@@ -41,7 +41,7 @@ async fn a_repeat_applies_nothing_and_returns_the_stored_outcome() {
         assert_eq!(counters::get(&db, community, "deaths").await.unwrap(), Some(2));
         assert_eq!(audit::list(&db, None, None, 10).await.unwrap().len(), 2);
         let page = changes::since(&db, ChangeCursor::default(), 10).await.unwrap();
-        assert_eq!(page.rows.iter().map(|row| row.version).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(page.rows.iter().map(|row| row.made.version).collect::<Vec<_>>(), [1, 2]);
     })
     .await;
 }
@@ -75,7 +75,7 @@ async fn a_counter_is_exact_under_concurrent_operations() {
         futures_util::future::join_all(callers).await;
         assert_eq!(counters::get(&db, community, "deaths").await.unwrap(), Some(80));
         let page = changes::since(&db, ChangeCursor::default(), 100).await.unwrap();
-        let mut versions: Vec<_> = page.rows.iter().map(|row| row.version).collect();
+        let mut versions: Vec<_> = page.rows.iter().map(|row| row.made.version).collect();
         versions.sort_unstable();
         assert_eq!(versions, (1..=80).collect::<Vec<_>>());
     })
@@ -204,10 +204,10 @@ async fn a_change_that_is_committed_late_is_not_missed() {
             .await
             .unwrap();
             let page = changes::since(&db, cursor, 1).await.unwrap();
-            assert_eq!(page.rows[0].change.kind, ChangeKind::Timers);
+            assert_eq!(page.rows[0].made.change.kind, ChangeKind::Timers);
             late.commit().await.unwrap();
             let rest = changes::since(&db, page.next, 10).await.unwrap();
-            assert!(rest.rows.iter().any(|row| row.change.kind == ChangeKind::Aliases), "{rest:?}");
+            assert!(rest.rows.iter().any(|row| row.made.change.kind == ChangeKind::Aliases), "{rest:?}");
             let end = changes::since(&db, rest.next, 10).await.unwrap();
             assert!(end.rows.is_empty(), "{end:?}");
         } else {
@@ -217,7 +217,7 @@ async fn a_change_that_is_committed_late_is_not_missed() {
             .await
             .unwrap();
             let page = changes::since(&db, cursor, 1).await.unwrap();
-            assert_eq!(page.rows[0].change.kind, ChangeKind::Timers);
+            assert_eq!(page.rows[0].made.change.kind, ChangeKind::Timers);
             assert!(changes::since(&db, page.next, 10).await.unwrap().rows.is_empty());
         }
     })
