@@ -26,6 +26,9 @@ pub enum ChannelsCommand {
     Add {
         /// platform:login
         key: String,
+        /// Share the commands and counters of this channel's community; else it begins one of its own
+        #[arg(long, value_name = "KEY")]
+        community_of: Option<String>,
     },
     /// Remove a channel; the bot leaves it, its commands stay for when it is added again
     Remove {
@@ -56,7 +59,7 @@ pub enum ChannelsCommand {
 
 pub(super) async fn run(client: &Client, command: ChannelsCommand, json: bool) -> Result<(), Failure> {
     match command {
-        ChannelsCommand::Add { key } => add(client, &key, json).await,
+        ChannelsCommand::Add { key, community_of } => add(client, &key, community_of.as_deref(), json).await,
         ChannelsCommand::Remove { key } => {
             let removed = client.delete(&["channels", &key]).await?;
             if json {
@@ -74,8 +77,8 @@ pub(super) async fn run(client: &Client, command: ChannelsCommand, json: bool) -
     }
 }
 
-async fn add(client: &Client, key: &str, json: bool) -> Result<(), Failure> {
-    let added = client.post(&["channels"], &json!({ "key": key })).await?;
+async fn add(client: &Client, key: &str, community_of: Option<&str>, json: bool) -> Result<(), Failure> {
+    let added = client.post(&["channels"], &json!({ "key": key, "community_of": community_of })).await?;
     if json {
         print_json(&added);
     } else if added["added"] == true {

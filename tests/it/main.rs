@@ -12,6 +12,7 @@ mod overload;
 mod promises;
 mod readme;
 mod refusals;
+mod shared_state;
 mod twitch_bot;
 mod twitch_faults;
 mod twitch_rig;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use domain::ChannelKey;
+use domain::{ChannelKey, CommunityId};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use storage::channels::Channel;
@@ -97,6 +97,8 @@ pub(in crate::hub) struct NewChannel {
     /// `platform:login`.
     #[schema(example = "twitch:waddlebot")]
     key: String,
+    /// Key of a channel whose commands, counters and points it shares; absent: it begins a community of its own.
+    community_of: Option<String>,
 }
 
 /// A channel after it was added.
@@ -114,29 +116,43 @@ pub(in crate::hub) struct AddedChannel {
     (status = 200, description = "The bot was there already.", body = Envelope<AddedChannel>),
     (status = 201, description = "The bot joins it now.", body = Envelope<AddedChannel>),
     (status = 400, description = "That is no key.", body = ErrorEnvelope),
-    (status = 401, description = "No or a wrong service key.", body = ErrorEnvelope)))]
+    (status = 401, description = "No or a wrong service key.", body = ErrorEnvelope),
+    (status = 409, description = "It belongs to another community.", body = ErrorEnvelope)))]
 pub(in crate::hub) async fn create(
     State(hub): State<Hub>,
     caller: Caller,
     JsonBody(new): JsonBody<NewChannel>,
 ) -> Answered<AddedChannel> {
     let key = key_of(&new.key)?;
-    let n_added = ensure(&hub, &caller, "channels", vec![key.clone()]).await?;
+    let community = match &new.community_of {
+        Some(other) => Some(community_of(&hub, other)?),
+        None => None,
+    };
+    let n_added = ensure(&hub, &caller, "channels", (vec![key.clone()], community)).await?;
     let slot = hub.deps.directory.find(&key).ok_or_else(|| {
         ApiError::conflict(format!(
             "{key} was removed meanwhile; send another Idempotency-Key to add it again"
         ))
     })?;
+    if community.is_some_and(|community| community != slot.community_id) {
+        return Err(ApiError::conflict(format!("{key} belongs to another community already")));
+    }
     let status = if n_added > 0 { StatusCode::CREATED } else { StatusCode::OK };
     Ok(Answer(status, AddedChannel { added: n_added > 0, channel: ChannelLine::from(&slot) }))
 }
 
-/// Writes the channels and makes the node know them; returns how many are new.
+fn community_of(hub: &Hub, key: &str) -> Result<CommunityId, ApiError> {
+    let slot = hub.deps.directory.find(&key_of(key)?);
+    slot.map(|slot| slot.community_id)
+        .ok_or_else(|| ApiError::invalid(format!("community_of: there is no channel {key}; add it first")))
+}
+
+/// Writes the channels and makes the node know them; returns how many are new. Without a community each gets its own.
 async fn ensure(
     hub: &Hub,
     caller: &Caller,
     endpoint: &'static str,
-    keys: Vec<ChannelKey>,
+    (keys, community): (Vec<ChannelKey>, Option<CommunityId>),
 ) -> Result<usize, ApiError> {
     let now = hub.deps.clock.now();
     let target = match keys.as_slice() {
@@ -150,7 +166,7 @@ async fn ensure(
             async move {
                 let mut n_added = 0;
                 for key in &wanted {
-                    let ensured = storage::channels::ensure(&mut *tx, key, None, now).await?;
+                    let ensured = storage::channels::ensure(&mut *tx, key, community, now).await?;
                     n_added += usize::from(ensured.is_new);
                 }
                 let effect =

@@ -47,6 +47,6 @@ pub(in crate::hub) async fn create(
     }
     let keys = import.keys.iter().map(|key| key_of(key)).collect::<Result<Vec<_>, _>>()?;
     let n_keys = keys.len();
-    let added = ensure(&hub, &caller, "channels.import", keys).await?;
+    let added = ensure(&hub, &caller, "channels.import", (keys, None)).await?;
     ok(Imported { added, known: n_keys.saturating_sub(added) })
 }
