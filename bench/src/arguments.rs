@@ -23,13 +23,15 @@ pub(crate) const USAGE: &str = "usage: waddlebot-bench [--bot PATH] [options]   
   --one-channel-secs N  its length on one channel; default 20, 0 leaves it out
   --all-channels-secs N the same on all; default 20
   --stall-secs N        how long a connection's sends are stalled; default 15
+  --effects             instead: effects a second with their replies; one command under way in each channel, default 200
+  --postgres URL        a server for --effects, on which databases may be made; without it only SQLite is measured
        waddlebot-bench bare-client ADDRESS N_CHANNELS     the twitch-irc client that is measured beside it
        waddlebot-bench echo-loop ADDRESS N_CHANNELS       the least that a bot could do";
 
 /// What shall be done.
 pub(crate) enum Command {
     Help,
-    Measure(Plan),
+    Measure(Box<Plan>),
     BareClient(Target),
     EchoLoop(Target),
 }
@@ -42,6 +44,8 @@ pub(crate) enum Mode {
     /// One core beside these, as `taskset` takes them.
     Cores(String),
     Overload,
+    /// Effects a second.
+    Effects,
 }
 
 /// How long each kind of overload lasts; zero: it is left out.
@@ -71,6 +75,8 @@ pub(crate) struct Plan {
     pub(crate) echo_loop: bool,
     pub(crate) passivate: bool,
     pub(crate) overload: OverloadLengths,
+    /// `None`: no effects on `PostgreSQL` are measured.
+    pub(crate) postgres: Option<String>,
     /// As it was typed, for the report.
     pub(crate) command: String,
 }
@@ -90,7 +96,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
         Some("bare-client") => parse_target(&arguments[1..]).map(Command::BareClient),
         Some("echo-loop") => parse_target(&arguments[1..]).map(Command::EchoLoop),
         Some("--help" | "help") => Ok(Command::Help),
-        _ => parse_plan(&arguments).map(Command::Measure),
+        _ => parse_plan(&arguments).map(Box::new).map(Command::Measure),
     }
 }
 
@@ -136,6 +142,7 @@ fn defaults(arguments: &[String]) -> Plan {
             all_channels: Duration::from_secs(20),
             stall: Duration::from_secs(15),
         },
+        postgres: None,
         command: format!("waddlebot-bench {}", arguments.join(" ")),
     }
 }
@@ -163,6 +170,7 @@ fn parse_plan(arguments: &[String]) -> Result<Plan, String> {
             }
             "--one-channel-secs" => plan.overload.one_channel = secs(value)?,
             "--all-channels-secs" => plan.overload.all_channels = secs(value)?,
+            "--postgres" => plan.postgres = Some(value.clone()),
             "--stall-secs" => plan.overload.stall = secs(value)?,
             _ => return Err(format!("unknown: {name}")),
         }
@@ -178,6 +186,7 @@ fn take_flag(plan: &mut Plan, name: &str) -> bool {
         "--no-echo-loop" => plan.echo_loop = false,
         "--passivate" => plan.passivate = true,
         "--overload" => plan.mode = Mode::Overload,
+        "--effects" => plan.mode = Mode::Effects,
         _ => return false,
     }
     true
@@ -185,13 +194,17 @@ fn take_flag(plan: &mut Plan, name: &str) -> bool {
 
 fn check(mut plan: Plan) -> Result<Plan, String> {
     if plan.channels.is_empty() {
-        plan.channels = if plan.mode == Mode::Figures { vec![1, 1000, 5000] } else { vec![1000] };
+        plan.channels = match plan.mode {
+            Mode::Figures => vec![1, 1000, 5000],
+            Mode::Cores(_) | Mode::Overload => vec![1000],
+            Mode::Effects => vec![200],
+        };
     }
     if plan.n_runs == 0 || plan.length.is_zero() || plan.channels.contains(&0) {
         return Err("runs, seconds and channels start at 1".to_owned());
     }
     if plan.mode != Mode::Figures && plan.bot.is_none() {
-        return Err("--overload and --bot-cores measure the bot: give --bot".to_owned());
+        return Err("--overload, --bot-cores and --effects measure the bot: give --bot".to_owned());
     }
     if plan.mode == Mode::Overload && plan.channels.iter().any(|n_channels| *n_channels < 200) {
         return Err(
@@ -211,7 +224,7 @@ mod tests {
 
     fn plan(arguments: &str) -> Result<Plan, String> {
         match parse(arguments.split_whitespace().map(str::to_owned))? {
-            Command::Measure(plan) => Ok(plan),
+            Command::Measure(plan) => Ok(*plan),
             _ => Err("another command".to_owned()),
         }
     }

@@ -93,7 +93,7 @@ fn write_row(out: &mut String, kind: &Kind, n_channels: usize, pairs: &[Pair]) -
 
 async fn pair(plan: &Plan, kind: &Kind, n_channels: usize, cores: &str) -> Result<Pair> {
     let one_core = plan.bot_core.to_string();
-    let setup = Setup { kind, cores: &one_core, n_channels, module_idle_secs: None };
+    let setup = Setup { kind, cores: &one_core, n_channels, module_idle_secs: None, environment: &[] };
     let (lines_per_second, one) = worked(plan, setup, None).await?;
     let (_, several) = worked(plan, Setup { cores, ..setup }, Some(lines_per_second)).await?;
     Ok(Pair { lines_per_second, one, several })

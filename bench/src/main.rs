@@ -6,6 +6,7 @@ mod arguments;
 mod bare_client;
 mod cores;
 mod echo_loop;
+mod effects;
 mod load;
 mod overload;
 mod percentiles;
@@ -62,6 +63,7 @@ fn measure(plan: &Plan) -> io::Result<()> {
             (report::markdown(plan, &series)?, report::trouble(&series))
         }
         Mode::Cores(cores) => runtime.block_on(cores::report(plan, cores))?,
+        Mode::Effects => runtime.block_on(effects::report(plan))?,
         Mode::Overload => {
             let outcomes = runtime.block_on(overload::all(plan))?;
             (overload::markdown(plan, &outcomes)?, overload::trouble(&outcomes))

@@ -160,7 +160,7 @@ fn fake_config() -> FakeConfig {
 async fn once(plan: &Plan, kind: &Kind, n_channels: usize, scenario: Scenario) -> Result<Outcome> {
     let fake = FakeTwitch::start(fake_config()).await?;
     let cores = plan.bot_core.to_string();
-    let setup = Setup { kind, cores: &cores, n_channels, module_idle_secs: None };
+    let setup = Setup { kind, cores: &cores, n_channels, module_idle_secs: None, environment: &[] };
     let subject = Subject::start(setup, &fake).await?;
     let outcome = match joined(&fake, n_channels).await {
         Ok(()) => play(plan, &fake, &subject, Load::new(&fake, n_channels, plan.exponent), scenario).await,

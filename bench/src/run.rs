@@ -132,7 +132,7 @@ pub(crate) async fn joined(fake: &FakeTwitch, n_channels: usize) -> Result<()> {
 async fn rss_empty_kib(plan: &Plan, kind: &Kind) -> Result<f64> {
     let fake = FakeTwitch::start(FakeConfig::default().without_limits()).await?;
     let cores = plan.bot_core.to_string();
-    let setup = Setup { kind, cores: &cores, n_channels: 1, module_idle_secs: None };
+    let setup = Setup { kind, cores: &cores, n_channels: 1, module_idle_secs: None, environment: &[] };
     let subject = Subject::start(setup, &fake).await?;
     joined(&fake, 1).await?;
     Load::new(&fake, 1, 0.0).first_reply(REPLY_TIMEOUT).await?;
@@ -145,7 +145,7 @@ async fn rss_empty_kib(plan: &Plan, kind: &Kind) -> Result<f64> {
 async fn once(plan: &Plan, kind: &Kind, n_channels: usize, rate: Option<f64>) -> Result<Figures> {
     let fake = FakeTwitch::start(FakeConfig::default().without_limits()).await?;
     let cores = plan.bot_core.to_string();
-    let setup = Setup { kind, cores: &cores, n_channels, module_idle_secs: None };
+    let setup = Setup { kind, cores: &cores, n_channels, module_idle_secs: None, environment: &[] };
     let subject = Subject::start(setup, &fake).await?;
     let mut load = Load::new(&fake, n_channels, plan.exponent);
     let figures = measure(plan, &subject, &fake, &mut load, rate).await;

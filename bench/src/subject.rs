@@ -60,6 +60,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) n_channels: usize,
     /// `None`: the bot's own.
     pub(crate) module_idle_secs: Option<u64>,
+    /// Names and values that the process sees beside its configuration.
+    pub(crate) environment: &'a [(String, String)],
 }
 
 /// A running process; killed when it is dropped.
@@ -92,6 +94,7 @@ impl Subject {
             Kind::EchoLoop => own_client(&mut command, "echo-loop", fake, setup.n_channels)?,
         }
         let log = fs::File::create(folder.path().join("stderr.log"))?;
+        command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         let started_at = Instant::now();
         let mut child = command.spawn()?;
