@@ -5,8 +5,8 @@ use domain::{ChannelId, CommunityId, CorrelationId, PersonId};
 use serde_json::Value;
 use ulid::Ulid;
 
-use crate::db::{Db, Statement, Tx, on, sql};
-use crate::rows::{Text, micros, new_id, page};
+use crate::db::{Db, Statement, on, sql};
+use crate::rows::{Text, new_id, page};
 use crate::{StorageError, db};
 
 /// Longest stored detail, in bytes of JSON.
@@ -93,34 +93,28 @@ impl From<Row> for AuditRow {
     }
 }
 
-/// Adds one row.
+/// A row as the statement that ends units of work wants it.
 ///
 /// # Errors
 /// [`StorageError::Invalid`] when the detail is longer than 4 KiB.
-pub async fn append(tx: &mut Tx, entry: &AuditEntry, now: DateTime<Utc>) -> Result<Ulid, StorageError> {
-    let id = new_id(now)?;
+pub(crate) fn to_row(entry: &AuditEntry, now: DateTime<Utc>) -> Result<Value, StorageError> {
     let detail = entry.detail.to_string();
     if detail.len() > DETAIL_BYTES_MAX {
         return Err(StorageError::invalid(format!(
             "an audit detail is longer than {DETAIL_BYTES_MAX} bytes"
         )));
     }
-    on!(
-        tx,
-        &INSERT,
-        execute,
-        id.to_string(),
-        micros(now),
-        &entry.actor,
-        entry.person_id.map(|id| id.to_string()),
-        entry.community_id.map(|id| id.to_string()),
-        entry.channel_id.map(|id| id.to_string()),
-        &entry.action,
-        &entry.target,
-        detail,
-        entry.correlation_id.map(|id| id.to_string()),
-    )?;
-    Ok(id)
+    Ok(serde_json::json!({
+        "id": new_id(now)?.to_string(),
+        "actor": entry.actor,
+        "person_id": entry.person_id.map(|id| id.to_string()),
+        "community_id": entry.community_id.map(|id| id.to_string()),
+        "channel_id": entry.channel_id.map(|id| id.to_string()),
+        "action": entry.action,
+        "target": entry.target,
+        "detail": detail,
+        "correlation_id": entry.correlation_id.map(|id| id.to_string()),
+    }))
 }
 
 /// One page of the log, newest first. `before` is the last id of the page before, `None` for the newest;
@@ -141,13 +135,6 @@ pub async fn list(
     Ok(rows.into_iter().map(AuditRow::from).collect())
 }
 
-const INSERT: Statement = sql!(
-    "insert",
-    "audit_log",
-    "INSERT INTO audit_log (id, at, actor, person_id, community_id, channel_id, action, target, detail, \
-     correlation_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
-);
-
 const LIST: Statement = sql!(
     "select",
     "audit_log",
@@ -162,4 +149,4 @@ const LIST_OF_CHANNEL: Statement = sql!(
      FROM audit_log WHERE channel_id = $3 AND id < $1 ORDER BY id DESC LIMIT 0 + $2"
 );
 
-pub(crate) const STATEMENTS: &[&db::Statement] = &[&INSERT, &LIST, &LIST_OF_CHANNEL];
+pub(crate) const STATEMENTS: &[&db::Statement] = &[&LIST, &LIST_OF_CHANNEL];

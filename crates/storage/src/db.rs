@@ -290,9 +290,13 @@ impl Tx {
         done.map_err(|error| StorageError::sort(&error, &self.inner.place))
     }
 
-    /// Undoes the unit that was begun last on `SQLite`. An error means that nothing of the transaction is left.
-    pub(crate) async fn undo_unit(&mut self) -> Result<(), StorageError> {
-        self.run_script("ROLLBACK TO unit; RELEASE unit").await
+    /// Runs a fixed text without parameters, such as a savepoint.
+    pub(crate) async fn run(&mut self, text: &'static str) -> Result<(), StorageError> {
+        let done = match &mut self.conn {
+            TxConn::Lite(tx) => sqlx::query(text).execute(&mut **tx).await.map(drop),
+            TxConn::Pg(tx) => sqlx::query(text).execute(&mut **tx).await.map(drop),
+        };
+        done.map_err(|error| StorageError::sort(&error, &self.inner.place))
     }
 }
 

@@ -104,13 +104,12 @@ pub async fn forget_unknown(db: &Db, claimed_by: &str) -> Result<u64, StorageErr
     Ok(n_unknown)
 }
 
-/// The rows of new replies as one parameter of the statement that ends a unit of work.
-pub(crate) fn to_rows(replies: &[Outgoing]) -> Result<String, StorageError> {
+/// Refuses what is too long to be stored.
+pub(crate) fn check(replies: &[Outgoing]) -> Result<(), StorageError> {
     if replies.iter().any(|reply| reply.body.len() > BODY_BYTES_MAX) {
         return Err(StorageError::invalid(format!("a reply is longer than {BODY_BYTES_MAX} bytes")));
     }
-    serde_json::to_string(replies)
-        .map_err(|error| StorageError::invalid(format!("a reply cannot be stored: {error}")))
+    Ok(())
 }
 
 /// A list of ids as one parameter: the same text for any number of them.

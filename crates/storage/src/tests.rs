@@ -8,13 +8,16 @@ mod outbox;
 mod people;
 mod presence;
 mod statements;
-mod unit_of_work;
+mod units;
 
+use chrono::{DateTime, Utc};
 use domain::{ChannelKey, Platform};
+use futures_util::FutureExt;
+use ulid::Ulid;
 
 use crate::channels::{self, Channel};
 use crate::testing::start_of_tests;
-use crate::{Db, StorageError, Tx};
+use crate::{AuditEntry, Db, Effect, OpId, Scope, StorageError, Tx, unit_of_work};
 
 /// A new channel, with a community of its own.
 async fn new_channel(db: &Db, login: &str) -> Channel {
@@ -34,4 +37,13 @@ async fn write<T>(
     let done = work(&mut tx).await?;
     tx.commit().await?;
     Ok(done)
+}
+
+/// An effect that is nothing but its audit row.
+async fn append(db: &Db, entry: AuditEntry, at: DateTime<Utc>) -> Result<(), StorageError> {
+    let id = Ulid::new().to_string();
+    let op = OpId::new(&Scope::Global, "test", &id, "audit", 0)?;
+    unit_of_work(db, Scope::Global, &op, at, |_| async move { Ok(Effect::new(()).audited(entry)) }.boxed())
+        .await
+        .map(drop)
 }

@@ -123,23 +123,23 @@ where
     let mut attempt = 1;
     loop {
         let mut tx = db.begin_unit().await?;
-        match tokio::time::timeout(EFFECT_LIMIT, unit.apply(db, &mut tx)).await {
+        let applied = tokio::time::timeout(EFFECT_LIMIT, unit.apply(db, &mut tx)).await;
+        match applied.unwrap_or(Err(StorageError::Timeout)) {
             // Its row was pruned between two statements, or somebody was in the way before it had begun.
-            Ok(Ok(None) | Err(StorageError::Busy)) if unit.is_fresh() && attempt < BEGIN_ATTEMPTS_MAX => {
+            Ok(None) | Err(StorageError::Busy) if unit.work.is_some() && attempt < BEGIN_ATTEMPTS_MAX => {
                 attempt += 1;
             }
-            Ok(Ok(None)) => return Err(StorageError::Busy),
-            Ok(Ok(Some(done))) => {
-                if done.repeated {
-                    tx.rollback().await?;
-                } else {
-                    tx.commit().await?;
-                }
+            Ok(None) => return Err(StorageError::Busy),
+            Ok(Some(done)) if done.repeated => {
+                tx.rollback().await?;
+                return Ok(done);
+            }
+            Ok(Some(done)) => {
+                tx.commit().await?;
                 return Ok(done);
             }
             // The first failure is the one to tell; dropping the transaction undoes it in any case.
-            Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(StorageError::Timeout),
+            Err(error) => return Err(error),
         }
     }
 }
@@ -153,33 +153,56 @@ struct Unit<F> {
     work: Option<F>,
 }
 
-impl<F> Unit<F> {
-    const fn is_fresh(&self) -> bool {
-        self.work.is_some()
-    }
+/// What is written at the end of a unit, as one element of [`END`]'s parameter.
+#[derive(Debug, Serialize)]
+struct Entry {
+    op_id: String,
+    outcome: String,
+    /// One or none.
+    audit: Vec<serde_json::Value>,
+    replies: Vec<Outgoing>,
+}
 
+impl<F> Unit<F> {
     /// Does everything but the commit. `None`: its row was there and then was not; begin anew.
     async fn apply<T>(&mut self, db: &Db, tx: &mut Tx) -> Result<Option<Done<T>>, StorageError>
     where
         T: Serialize + DeserializeOwned,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Effect<T>, StorageError>>,
     {
-        let op = self.op.as_str();
-        check_fence(tx, self.scope).await?;
-        if on!(&mut *tx, &BEGIN, fetch_optional as (i64,), op, micros(self.now))?.is_none() {
-            let stored = on!(&mut *tx, &OUTCOME, fetch_optional as (String,), op)?;
-            return stored.map(|(outcome,)| repeated(db, &outcome)).transpose();
+        let ops = to_json(&[self.op.as_str()])?;
+        if on!(&mut *tx, &BEGIN, fetch_all as (String,), &ops, micros(self.now))?.is_empty() {
+            let stored = on!(&mut *tx, &OUTCOMES, fetch_all as (String, String), ops)?;
+            return stored.first().map(|(_, outcome)| repeated(db, outcome)).transpose();
         }
-        let Some(work) = self.work.take() else { return Ok(None) };
-        let Effect { outcome, audit, changes, replies } = work(&mut *tx).await?;
-        let (stored, rows) = (to_stored(&outcome)?, outbox::to_rows(&replies)?);
-        if let Some(entry) = &audit {
-            audit::append(&mut *tx, entry, self.now).await?;
-        }
-        let changes = changes::append_all(&mut *tx, &changes, self.now).await?;
-        on!(&mut *tx, &END, execute, op, stored, rows, micros(self.now))?;
-        Ok(Some(Done { outcome, repeated: false, changes }))
+        let (done, entry) = self.work(tx).await?;
+        on!(&mut *tx, &END, execute, to_json(&[entry])?, micros(self.now))?;
+        Ok(Some(done))
     }
+
+    /// Does the work, once, and says what is to be written with it.
+    async fn work<T>(&mut self, tx: &mut Tx) -> Result<(Done<T>, Entry), StorageError>
+    where
+        T: Serialize,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Effect<T>, StorageError>>,
+    {
+        let Some(work) = self.work.take() else { return Err(StorageError::Busy) };
+        check_fence(tx, self.scope).await?;
+        let Effect { outcome, audit, changes, replies } = work(&mut *tx).await?;
+        outbox::check(&replies)?;
+        let entry = Entry {
+            op_id: self.op.as_str().to_owned(),
+            outcome: to_stored(&outcome)?,
+            audit: audit.iter().map(|entry| audit::to_row(entry, self.now)).collect::<Result<_, _>>()?,
+            replies,
+        };
+        let changes = changes::append_all(tx, &changes, self.now).await?;
+        Ok((Done { outcome, repeated: false, changes }, entry))
+    }
+}
+
+fn to_json<T: Serialize>(all: &[T]) -> Result<String, StorageError> {
+    serde_json::to_string(all).map_err(|error| StorageError::invalid(format!("cannot be stored: {error}")))
 }
 
 /// Deletes at most `limit` operations that were recorded before `older_than`, and returns how many.
@@ -216,28 +239,46 @@ fn to_stored<T: Serialize>(outcome: &T) -> Result<String, StorageError> {
     Ok(stored)
 }
 
-/// Waits for a concurrent first attempt: on `PostgreSQL` in the unique index, on `SQLite` for the one writer, whose
-/// transaction holds several units, each undone by itself.
+/// Takes a list of ids and tells which are new. Waits for a concurrent first attempt: on `PostgreSQL` in the unique
+/// index, on `SQLite` for the one writer.
 const BEGIN: Statement = sql!("insert", "ops",
-    sqlite: "SAVEPOINT unit; \
-        INSERT INTO ops (op_id, outcome, created_at) VALUES ($1, '', $2) ON CONFLICT (op_id) DO NOTHING RETURNING 1",
-    postgres: "INSERT INTO ops (op_id, outcome, created_at) VALUES ($1, '', $2) \
-        ON CONFLICT (op_id) DO NOTHING RETURNING CAST(1 AS BIGINT)");
+    sqlite: "INSERT INTO ops (op_id, outcome, created_at) SELECT value, '', $2 FROM json_each($1) WHERE TRUE \
+        ON CONFLICT (op_id) DO NOTHING RETURNING op_id",
+    postgres: "INSERT INTO ops (op_id, outcome, created_at) \
+        SELECT value, '', $2 FROM jsonb_array_elements_text(CAST($1 AS JSONB)) AS value \
+        ON CONFLICT (op_id) DO NOTHING RETURNING op_id");
 
-const OUTCOME: Statement = sql!("select", "ops", "SELECT outcome FROM ops WHERE op_id = $1");
+const OUTCOMES: Statement = sql!("select", "ops",
+    sqlite: "SELECT op_id, outcome FROM ops WHERE op_id IN (SELECT value FROM json_each($1))",
+    postgres: "SELECT op_id, outcome FROM ops \
+        WHERE op_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST($1 AS JSONB))))");
 
-/// Outcome and replies in one turn to the server.
+/// Outcomes, replies and audit rows of a list of units in one turn to the server.
 const END: Statement = sql!("update", "ops",
-    sqlite: "UPDATE ops SET outcome = $2 WHERE op_id = $1; \
+    sqlite: "UPDATE ops SET outcome = value ->> 'outcome' FROM json_each($1) WHERE op_id = value ->> 'op_id'; \
         INSERT INTO outbox (id, op_id, channel_id, claimed_by, in_reply_to, correlation_id, body, created_at) \
-        SELECT value ->> 'id', $1, value ->> 'channel_id', value ->> 'claimed_by', value ->> 'in_reply_to', \
-        value ->> 'correlation_id', value ->> 'body', $4 FROM json_each($3); \
-        RELEASE unit",
-    postgres: "WITH told AS (UPDATE ops SET outcome = $2 WHERE op_id = $1) \
-        INSERT INTO outbox (id, op_id, channel_id, claimed_by, in_reply_to, correlation_id, body, created_at) \
-        SELECT id, $1, channel_id, claimed_by, in_reply_to, correlation_id, body, $4 \
-        FROM jsonb_to_recordset(CAST($3 AS JSONB)) AS reply (id TEXT, channel_id TEXT, claimed_by TEXT, \
-        in_reply_to TEXT, correlation_id TEXT, body TEXT)");
+        SELECT r.value ->> 'id', u.value ->> 'op_id', r.value ->> 'channel_id', r.value ->> 'claimed_by', \
+        r.value ->> 'in_reply_to', r.value ->> 'correlation_id', r.value ->> 'body', $2 \
+        FROM json_each($1) AS u, json_each(u.value, '$.replies') AS r; \
+        INSERT INTO audit_log (id, at, actor, person_id, community_id, channel_id, action, target, detail, \
+        correlation_id) SELECT a.value ->> 'id', $2, a.value ->> 'actor', a.value ->> 'person_id', \
+        a.value ->> 'community_id', a.value ->> 'channel_id', a.value ->> 'action', a.value ->> 'target', \
+        a.value ->> 'detail', a.value ->> 'correlation_id' \
+        FROM json_each($1) AS u, json_each(u.value, '$.audit') AS a",
+    postgres: "WITH units AS (SELECT u FROM jsonb_array_elements(CAST($1 AS JSONB)) AS u), \
+        told AS (UPDATE ops SET outcome = u ->> 'outcome' FROM units WHERE op_id = u ->> 'op_id'), \
+        said AS (INSERT INTO outbox (id, op_id, channel_id, claimed_by, in_reply_to, correlation_id, body, \
+        created_at) SELECT r ->> 'id', u ->> 'op_id', r ->> 'channel_id', r ->> 'claimed_by', r ->> 'in_reply_to', \
+        r ->> 'correlation_id', r ->> 'body', $2 FROM units, jsonb_array_elements(u -> 'replies') AS r) \
+        INSERT INTO audit_log (id, at, actor, person_id, community_id, channel_id, action, target, detail, \
+        correlation_id) SELECT a ->> 'id', $2, a ->> 'actor', a ->> 'person_id', a ->> 'community_id', \
+        a ->> 'channel_id', a ->> 'action', a ->> 'target', a ->> 'detail', a ->> 'correlation_id' \
+        FROM units, jsonb_array_elements(u -> 'audit') AS a");
+
+/// Of units that were begun together those that failed, so that each may be tried again.
+const FORGET: Statement = sql!("delete", "ops",
+    sqlite: "DELETE FROM ops WHERE op_id IN (SELECT value FROM json_each($1))",
+    postgres: "DELETE FROM ops WHERE op_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST($1 AS JSONB))))");
 
 const PRUNE: Statement = sql!(
     "delete",
@@ -245,4 +286,4 @@ const PRUNE: Statement = sql!(
     "DELETE FROM ops WHERE op_id IN (SELECT op_id FROM ops WHERE created_at < $1 ORDER BY created_at LIMIT 0 + $2)"
 );
 
-pub(crate) const STATEMENTS: &[&db::Statement] = &[&BEGIN, &OUTCOME, &END, &PRUNE];
+pub(crate) const STATEMENTS: &[&db::Statement] = &[&BEGIN, &OUTCOMES, &END, &FORGET, &PRUNE];

@@ -4,7 +4,7 @@ use domain::Platform;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use super::{new_channel, write};
+use super::{append, new_channel, write};
 use crate::bot_accounts::{self, AccountName, Tokens};
 use crate::cooldowns::{self, Cooldown};
 use crate::settings::{self, SettingsScope};
@@ -236,7 +236,7 @@ async fn the_audit_log_is_paged_and_cannot_be_rewritten() {
                 ..AuditEntry::new("twitch:ann", "command.add", format!("!c{n}"))
             };
             let at = start_of_tests() + secs(n);
-            write(&db, async |tx| audit::append(tx, &entry, at).await).await.unwrap();
+            append(&db, entry, at).await.unwrap();
         }
         let first = audit::list(&db, None, None, 2).await.unwrap();
         let second = audit::list(&db, None, first.last().map(|row| row.id), 10).await.unwrap();
@@ -248,7 +248,7 @@ async fn the_audit_log_is_paged_and_cannot_be_rewritten() {
             write(&db, async |tx| tx.run_script("UPDATE audit_log SET actor = 'nobody'").await).await;
         assert!(rewrite.unwrap_err().to_string().contains("append-only"));
         let endless = AuditEntry { detail: json!("x".repeat(5_000)), ..AuditEntry::new("a", "b", "c") };
-        let appended = write(&db, async |tx| audit::append(tx, &endless, start_of_tests()).await).await;
+        let appended = append(&db, endless, start_of_tests()).await;
         assert!(matches!(appended.unwrap_err(), StorageError::Invalid { .. }));
     })
     .await;

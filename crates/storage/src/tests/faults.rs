@@ -2,9 +2,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{new_channel, write};
+use super::{append, new_channel, write};
 use crate::testing::{self, on_both, start_of_tests};
-use crate::{AuditEntry, Db, StorageError, StorageOptions, audit, counters};
+use crate::{AuditEntry, Db, StorageError, StorageOptions, counters};
 
 /// A folder in which this user cannot write; root may write nearly everywhere, but not into the kernel's files.
 fn unwritable(folder: &tempfile::TempDir) -> PathBuf {
@@ -59,7 +59,7 @@ async fn fill(db: &Db) -> StorageError {
     let entry =
         AuditEntry { detail: serde_json::json!("x".repeat(4_000)), ..AuditEntry::new("ann", "fill", "disk") };
     for _ in 0..10_000 {
-        if let Err(error) = write(db, async |tx| audit::append(tx, &entry, start_of_tests()).await).await {
+        if let Err(error) = append(db, entry.clone(), start_of_tests()).await {
             return error;
         }
     }

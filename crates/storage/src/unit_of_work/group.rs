@@ -4,22 +4,29 @@
 //! each unit behind a savepoint of its own, commits, and tells everybody. While it commits the next group gathers.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use super::{BEGIN_ATTEMPTS_MAX, Done, EFFECT_LIMIT, Effect, Unit};
+use super::{
+    BEGIN, BEGIN_ATTEMPTS_MAX, Done, EFFECT_LIMIT, END, Effect, Entry, FORGET, OUTCOMES, Unit, to_json,
+};
 use crate::StorageError;
-use crate::db::{Db, Pools, Tx};
+use crate::db::{Db, Pools, Tx, on};
+use crate::rows::micros;
 
-/// Units of one commit.
+/// Units that are begun and ended together: a turn to the writer's thread costs as much as a statement.
+const BATCH_MAX: usize = 64;
+
+/// Units of one commit, about.
 const GROUP_MAX: usize = 256;
 
 /// A group that ran so long is committed with what it has, so that nobody waits for many slow ones.
@@ -50,15 +57,32 @@ impl Group {
         Ok(())
     }
 
-    fn pop(&self) -> Option<Box<dyn Member>> {
-        self.waiting().pop_front()
+    fn put_back(&self, members: Vec<Box<dyn Member>>) {
+        let mut waiting = self.waiting();
+        for member in members.into_iter().rev() {
+            waiting.push_front(member);
+        }
+    }
+
+    /// The oldest that wait, at most a batch of them.
+    fn take(&self) -> Vec<Box<dyn Member>> {
+        let mut waiting = self.waiting();
+        let n_taken = waiting.len().min(BATCH_MAX);
+        waiting.drain(..n_taken).collect()
     }
 }
 
 /// A unit of any kind, as its leader sees it.
 trait Member: Send {
-    /// Does everything but the commit. An error means that the whole transaction is lost.
-    fn run<'t>(&'t mut self, db: &'t Db, tx: &'t mut Tx) -> BoxFuture<'t, Result<(), StorageError>>;
+    fn op(&self) -> &str;
+
+    fn now(&self) -> DateTime<Utc>;
+
+    /// Does the work and tells what is to be written with it. `None`: it failed, and its caller will hear why.
+    fn work<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, Option<Entry>>;
+
+    /// An earlier unit of the same id came to this outcome.
+    fn repeat(&mut self, db: &Db, outcome: &str);
 
     /// Tells the caller how it ended.
     fn end(self: Box<Self>, committed: &Result<(), StorageError>);
@@ -79,32 +103,38 @@ where
     T: Serialize + DeserializeOwned + Send + 'static,
     F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Effect<T>, StorageError>> + Send,
 {
-    fn run<'t>(&'t mut self, db: &'t Db, tx: &'t mut Tx) -> BoxFuture<'t, Result<(), StorageError>> {
+    fn op(&self) -> &str {
+        self.unit.op.as_str()
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.unit.now
+    }
+
+    fn work<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, Option<Entry>> {
         async move {
-            let applied = tokio::time::timeout(EFFECT_LIMIT, self.unit.apply(db, tx));
-            let ran = match AssertUnwindSafe(applied).catch_unwind().await {
-                Ok(Ok(Ok(done))) => Ok(done.ok_or(StorageError::Busy)),
-                Ok(Ok(Err(error))) => Ok(Err(error)),
-                Ok(Err(_elapsed)) => Ok(Err(StorageError::Timeout)),
-                Err(panic) => Err(panic),
+            let worked = tokio::time::timeout(EFFECT_LIMIT, self.unit.work(tx));
+            let (ran, entry) = match AssertUnwindSafe(worked).catch_unwind().await {
+                Ok(Ok(Ok((done, entry)))) => (Ok(Ok(done)), Some(entry)),
+                Ok(Ok(Err(error))) => (Ok(Err(error)), None),
+                Ok(Err(_elapsed)) => (Ok(Err(StorageError::Timeout)), None),
+                Err(panic) => (Err(panic), None),
             };
-            let keeps = matches!(&ran, Ok(Ok(done)) if !done.repeated);
-            let undone = if keeps { Ok(()) } else { tx.undo_unit().await };
-            // A full disk takes the whole transaction away: the failure that did it is the one to tell.
-            let lost = undone.map_err(|error| match &ran {
-                Ok(Err(first)) => first.clone(),
-                _ => error,
-            });
             self.ran = Some(ran);
-            lost
+            entry
         }
         .boxed()
+    }
+
+    fn repeat(&mut self, db: &Db, outcome: &str) {
+        self.ran = Some(Ok(super::repeated(db, outcome)));
     }
 
     fn end(self: Box<Self>, committed: &Result<(), StorageError>) {
         let ran = match (self.ran, committed) {
             (Some(Ok(Ok(_))) | None, Err(error)) => Ok(Err(error.clone())),
             (Some(ran), _) => ran,
+            // Its row was there and then was not.
             (None, Ok(())) => Ok(Err(StorageError::Busy)),
         };
         // Nobody listens any more when the caller was dropped; the effect stands all the same.
@@ -134,38 +164,94 @@ async fn lead(db: &Db, units: &Group) {
     // Who pushes after a leader's last look may still find the lock taken: so the leader looks again behind it.
     while !units.waiting().is_empty() {
         let Ok(_leading) = units.leading.try_lock() else { return };
-        while let Some(first) = units.pop() {
+        loop {
+            let first = units.take();
+            if first.is_empty() {
+                break;
+            }
             run_group(db, units, first).await;
         }
     }
 }
 
-async fn run_group(db: &Db, units: &Group, first: Box<dyn Member>) {
-    let mut tx = match begin(db).await {
-        Ok(tx) => tx,
-        Err(error) => return first.end(&Err(error)),
-    };
+async fn run_group(db: &Db, units: &Group, first: Vec<Box<dyn Member>>) {
     let started = Instant::now();
     let mut members = Vec::new();
-    let mut next = Some(first);
-    let mut alive = Ok(());
-    while let Some(mut member) = next.take() {
-        alive = member.run(db, &mut tx).await;
-        members.push(member);
-        if alive.is_ok() && members.len() < GROUP_MAX && started.elapsed() < GROUP_TIME_MAX {
-            next = units.pop();
-        }
-    }
-    let committed = match alive {
-        Ok(()) => tx.commit().await,
+    let mut batch = first;
+    let committed = match begin(db).await {
+        Ok(mut tx) => loop {
+            let ran = run_batch((db, units), &mut tx, &mut batch).await;
+            members.append(&mut batch);
+            if let Err(error) = ran {
+                drop(tx);
+                break Err(error);
+            }
+            if members.len() < GROUP_MAX && started.elapsed() < GROUP_TIME_MAX {
+                batch = units.take();
+            }
+            if batch.is_empty() {
+                break tx.commit().await;
+            }
+        },
         Err(error) => {
-            drop(tx);
+            members = batch;
             Err(error)
         }
     };
     for member in members {
         member.end(&committed);
     }
+}
+
+/// Does everything but the commit of some units. An error means that the whole transaction is lost.
+///
+/// Units for which no time is left come back to the queue; the first one always runs.
+async fn run_batch(
+    (db, units): (&Db, &Group),
+    tx: &mut Tx,
+    batch: &mut Vec<Box<dyn Member>>,
+) -> Result<(), StorageError> {
+    let started = Instant::now();
+    let now = batch.iter().map(|member| member.now()).max().unwrap_or_default();
+    let ops: Vec<&str> = batch.iter().map(|member| member.op()).collect();
+    let fresh = on!(&mut *tx, &BEGIN, fetch_all as (String,), to_json(&ops)?, micros(now))?;
+    let mut fresh: HashSet<String> = fresh.into_iter().map(|(op,)| op).collect();
+    let (mut entries, mut repeats, mut n_ran) = (Vec::new(), Vec::new(), 0);
+    tx.run("SAVEPOINT unit").await?;
+    for (index, member) in batch.iter_mut().enumerate() {
+        if index > 0 && started.elapsed() > GROUP_TIME_MAX {
+            break;
+        }
+        n_ran += 1;
+        // Of several with one id the first that does not fail works, the others repeat it.
+        if !fresh.remove(member.op()) {
+            repeats.push(index);
+        } else if let Some(entry) = member.work(tx).await {
+            entries.push(entry);
+            tx.run("RELEASE unit; SAVEPOINT unit").await?;
+        } else {
+            fresh.insert(member.op().to_owned());
+            tx.run("ROLLBACK TO unit").await?;
+        }
+    }
+    tx.run("RELEASE unit").await?;
+    units.put_back(batch.split_off(n_ran));
+    if !fresh.is_empty() {
+        let not_done: Vec<&String> = fresh.iter().collect();
+        on!(&mut *tx, &FORGET, execute, to_json(&not_done)?)?;
+    }
+    on!(&mut *tx, &END, execute, to_json(&entries)?, micros(now))?;
+    if !repeats.is_empty() {
+        let ops: Vec<&str> = repeats.iter().map(|index| batch[*index].op()).collect();
+        let outcomes = on!(tx, &OUTCOMES, fetch_all as (String, String), to_json(&ops)?)?;
+        let outcomes: HashMap<String, String> = outcomes.into_iter().collect();
+        for index in repeats {
+            if let Some(outcome) = outcomes.get(batch[index].op()) {
+                batch[index].repeat(db, outcome);
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn begin(db: &Db) -> Result<Tx, StorageError> {
