@@ -21,6 +21,8 @@ use crate::subject::{Setup, Subject, channel_login};
 const STRAGGLERS: Duration = Duration::from_secs(10);
 /// The pause that a slow disk adds to each call that makes data durable.
 const SLOW_FSYNC: Duration = Duration::from_millis(5);
+/// `PostgreSQL` publishes a session's counts when it has been idle for a second.
+const PUBLISHED_AFTER: Duration = Duration::from_millis(1_500);
 const SHIM: &str = include_str!("../slow_fsync.c");
 
 /// What one case showed.
@@ -95,12 +97,12 @@ async fn measure(plan: &Plan, store: &Store, n_channels: usize) -> Result<Shown>
     let mut channels = Channels::new(&fake, n_channels);
     // Reads every channel's commands and starts its module.
     channels.work(Duration::from_secs(1)).await?;
+    tokio::time::sleep(PUBLISHED_AFTER).await;
     let syncs = n_syncs(store, &environment, &folder)?;
     let cpu = process::usage(subject.process_id)?.cpu_secs;
     let (latencies, wall) = channels.work(plan.length).await?;
     let cpu = process::usage(subject.process_id)?.cpu_secs - cpu;
-    // PostgreSQL publishes a session's counts when it has been idle for a second.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    tokio::time::sleep(PUBLISHED_AFTER).await;
     let syncs = n_syncs(store, &environment, &folder)? - syncs;
     subject.stop().await?;
     let n_effects = latencies.len() as f64;
