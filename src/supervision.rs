@@ -80,6 +80,8 @@ impl Node {
         let lock = data_dir::Lock::take(&config.node.data_dir)?;
         let keys = data_dir::Keys::read_or_create(&config)?;
         let recorder = metric_names::install()?;
+        let background = TaskTracker::new();
+        let redis = boot::redis(&config, &background).await?;
         let db = boot::open_storage(&config).await?;
 
         let spawner = Arc::new(NodeSpawner::default());
@@ -104,6 +106,7 @@ impl Node {
             vault: keys.vault,
             service_key: keys.service_key,
             http: boot::http_client(&config)?,
+            redis,
             board: Arc::new(Board::default()),
             send_budget: Arc::new(ByteBudget::new(config.limits.send_budget_bytes)),
             listener: listener.into_std()?,
@@ -119,7 +122,6 @@ impl Node {
         let parts = tree::parts().iter().map(|part| parts::child(*part, &wiring)).collect();
         let (root, ended) = Actor::spawn(None, Supervisor { name: "node" }, parts).await?;
         spawner.root.store(Some(Arc::new(root.clone())));
-        let background = TaskTracker::new();
         Self::watch(&config, &services, sampler, &background)?;
         keep_metrics(recorder, &background);
         let data_dir = config.node.data_dir.clone();
