@@ -80,10 +80,15 @@ impl From<Error> for RedisError {
             | ErrorKind::Canceled
             | ErrorKind::Protocol
             | ErrorKind::Routing
-            | ErrorKind::Backpressure => Self::Broken(text.to_owned()),
+            | ErrorKind::Backpressure => Self::Broken(readable(text).to_owned()),
             _ => Self::Refused(text.to_owned()),
         }
     }
+}
+
+/// The sentence in `Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`.
+fn readable(text: &str) -> &str {
+    text.split_once("message: \"").and_then(|(_, rest)| rest.split('"').next()).unwrap_or(text)
 }
 
 /// The handle; clones are cheap and share the connections, which close with the last of them.

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::actors::{Services, outbox};
 use crate::config::Config;
+use crate::limits::Limiter;
 use crate::messages::{Board, ByteBudget, Clock};
 use crate::telemetry::metric_names;
 use parts::Wiring;
@@ -41,6 +42,9 @@ pub mod watchdog;
 
 /// The runtime's sign of life for the watchdog.
 const PULSE_EVERY: Duration = Duration::from_millis(100);
+
+/// Nodes that divide a limit among them while Redis is away.
+const NODES_SHARING_LIMITS: u32 = 1;
 
 /// The recorder moves its samples into buckets only when it is asked to; unasked it would keep them all.
 const METRICS_KEPT_EVERY: Duration = Duration::from_secs(5);
@@ -106,6 +110,7 @@ impl Node {
             vault: keys.vault,
             service_key: keys.service_key,
             http: boot::http_client(&config)?,
+            limiter: Arc::new(Limiter::new(redis.clone(), NODES_SHARING_LIMITS)),
             redis,
             board: Arc::new(Board::default()),
             send_budget: Arc::new(ByteBudget::new(config.limits.send_budget_bytes)),

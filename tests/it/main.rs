@@ -11,6 +11,8 @@ mod node;
 mod overload;
 mod promises;
 mod readme;
+mod redis;
+mod redis_server;
 mod refusals;
 mod shared_state;
 mod twitch_bot;
