@@ -12,6 +12,7 @@
 //! ```
 
 pub mod actors;
+pub mod cache;
 pub mod cli;
 pub mod cluster;
 pub mod config;

@@ -8,8 +8,8 @@
 //! on a node without it. A node that is cut off alone adds its share, once its first window is over. Redis must not
 //! evict keys of this database (`maxmemory-policy noeviction`, its default).
 
-mod local;
-mod shared;
+mod in_process;
+mod in_redis;
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::local::LocalWindows;
-use self::shared::SharedWindows;
+use self::in_process::LocalWindows;
+use self::in_redis::SharedWindows;
 use crate::redis::Redis;
 
 /// So many in any window of that length.

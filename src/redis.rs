@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
+use secrecy::SecretString;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +28,17 @@ pub use self::report::RedisState;
 use self::connect::Connector;
 use self::link::Link;
 use self::report::Report;
-use crate::config::RedisConfig;
+
+/// Which server, and how patiently.
+#[derive(Clone, Debug)]
+pub struct RedisOptions {
+    /// `redis://…` or `rediss://…`, without a database; it may hold a password.
+    pub url: SecretString,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+    /// Numbers of the databases of [`Purpose::Cache`], [`Purpose::Limits`] and [`Purpose::Streams`].
+    pub databases: [u8; 3],
+}
 
 /// What a connection is for; each has its own database number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,22 +123,19 @@ impl fmt::Debug for Redis {
 }
 
 impl Redis {
-    /// Begins to connect in the background. `None`: the configuration names no server.
+    /// Begins to connect in the background.
     ///
     /// # Errors
     /// When the address cannot be used at all; a sentence without the password.
-    pub fn start(config: &RedisConfig, background: &TaskTracker) -> Result<Option<Self>, RedisError> {
-        let Some(connector) = Connector::new(config)? else { return Ok(None) };
-        let (connector, stop) = (Arc::new(connector), CancellationToken::new());
-        let report = Arc::new(Report::default());
+    pub fn start(options: &RedisOptions, background: &TaskTracker) -> Result<Self, RedisError> {
+        let (connector, stop) = (Arc::new(Connector::new(options)?), CancellationToken::new());
+        let (report, timeout) = (Arc::new(Report::default()), options.timeout);
         let links = Purpose::ALL.map(|purpose| Arc::new(Link::new(purpose)));
         for link in &links {
-            let serving =
-                link::serve(Arc::clone(link), Arc::clone(&connector), Arc::clone(&report), config.timeout);
+            let serving = link::serve(Arc::clone(link), Arc::clone(&connector), Arc::clone(&report), timeout);
             background.spawn(stop.clone().run_until_cancelled_owned(serving));
         }
-        let inner = Inner { connector, links, report, timeout: config.timeout, _running: stop.drop_guard() };
-        Ok(Some(Self(Arc::new(inner))))
+        Ok(Self(Arc::new(Inner { connector, links, report, timeout, _running: stop.drop_guard() })))
     }
 
     /// Waits until every connection was tried once, at most for `longest`.

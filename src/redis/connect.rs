@@ -8,8 +8,7 @@ use fred::types::config::{Config, ConnectionConfig, PerformanceConfig};
 use fred::types::{ConnectHandle, RespVersion};
 use secrecy::ExposeSecret;
 
-use super::{Purpose, RedisError};
-use crate::config::RedisConfig;
+use super::{Purpose, RedisError, RedisOptions};
 
 /// Time for opening a connection: address, TCP, TLS, login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -24,16 +23,13 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// `None`: no server is configured.
-    pub fn new(config: &RedisConfig) -> Result<Option<Self>, RedisError> {
-        let Some(url) = &config.url else { return Ok(None) };
-        let mut client_config =
-            Config::from_url_centralized(url.expose_secret()).map_err(RedisError::from)?;
-        client_config.fail_fast = true;
+    pub fn new(options: &RedisOptions) -> Result<Self, RedisError> {
+        let mut config =
+            Config::from_url_centralized(options.url.expose_secret()).map_err(RedisError::from)?;
+        config.fail_fast = true;
         // Messages of a subscription and answers then share one connection.
-        client_config.version = RespVersion::RESP3;
-        let databases = [config.cache_db, config.limits_db, config.streams_db];
-        Ok(Some(Self { config: client_config, databases }))
+        config.version = RespVersion::RESP3;
+        Ok(Self { config, databases: options.databases })
     }
 
     /// A connection that is logged in, and the task that serves it: aborting it closes, its end means that it is lost.

@@ -21,7 +21,7 @@ use crate::cluster::directory::SlotSpec;
 use crate::config::Config;
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{ByteBudget, Clock, CommandInfo, Memory, ModuleInfo};
-use crate::redis::Redis;
+use crate::redis::{Redis, RedisOptions};
 use crate::telemetry::command_meters::CommandMeters;
 
 /// Channels read or added in one go.
@@ -48,11 +48,20 @@ pub async fn open_storage(config: &Config) -> anyhow::Result<Db> {
 
 /// Begins to connect to Redis, if one is configured, and gives it a moment; without it the node starts all the same.
 pub async fn redis(config: &Config, background: &TaskTracker) -> anyhow::Result<Option<Redis>> {
-    let redis = Redis::start(&config.redis, background).context("redis.url cannot be used")?;
-    if let Some(redis) = &redis {
-        redis.settle(REDIS_SETTLE_MAX).await;
-    }
-    Ok(redis)
+    let Some(options) = redis_options(config) else { return Ok(None) };
+    let redis = Redis::start(&options, background).context("redis.url cannot be used")?;
+    redis.settle(REDIS_SETTLE_MAX).await;
+    Ok(Some(redis))
+}
+
+/// The redis section as the handle wants it. `None`: no server is configured.
+pub fn redis_options(config: &Config) -> Option<RedisOptions> {
+    let section = &config.redis;
+    Some(RedisOptions {
+        url: section.url.clone()?,
+        timeout: section.timeout,
+        databases: [section.cache_db, section.limits_db, section.streams_db],
+    })
 }
 
 /// The storage section as the storage wants it.

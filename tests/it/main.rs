@@ -7,6 +7,7 @@ mod doctor;
 mod fake_twitch;
 mod faults;
 mod house;
+mod limits;
 mod node;
 mod overload;
 mod promises;

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 use fred::interfaces::{ClientLike, KeysInterface};
 use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
-use waddlebot::config::RedisConfig;
-use waddlebot::redis::{Purpose, Redis, RedisError, RedisState};
+use waddlebot::redis::{Purpose, Redis, RedisError, RedisOptions, RedisState};
 
 use crate::node::{Launch, PATIENCE, eventually};
 use crate::redis_server::RedisServer;
 
-fn connect(config: &RedisConfig) -> Redis {
-    Redis::start(config, &TaskTracker::new()).expect("a good address").expect("one is configured")
+fn connect(options: &RedisOptions) -> Redis {
+    Redis::start(options, &TaskTracker::new()).expect("a good address")
 }
 
 async fn ping(redis: &Redis) -> Result<(), RedisError> {
@@ -26,7 +25,7 @@ async fn is_up(redis: &Redis) {
 #[tokio::test]
 async fn redis_that_comes_back_is_a_new_generation() {
     let mut server = RedisServer::start().await;
-    let redis = connect(&server.config());
+    let redis = connect(&server.options());
     let first = tokio::time::timeout(PATIENCE, redis.newer(Purpose::Cache, 0)).await.expect("connects");
     assert_eq!(first.generation, 1);
     assert_eq!(ping(&redis).await, Ok(()));
@@ -46,7 +45,7 @@ async fn redis_that_comes_back_is_a_new_generation() {
 #[tokio::test]
 async fn redis_that_hangs_costs_one_wait_and_no_more() {
     let server = RedisServer::start().await;
-    let redis = connect(&server.config());
+    let redis = connect(&server.options());
     is_up(&redis).await;
     server.pause();
     assert_eq!(ping(&redis).await, Err(RedisError::Timeout));
@@ -65,7 +64,7 @@ async fn redis_that_hangs_costs_one_wait_and_no_more() {
 #[tokio::test]
 async fn each_purpose_has_its_own_database() {
     let server = RedisServer::start().await;
-    let redis = connect(&server.config());
+    let redis = connect(&server.options());
     is_up(&redis).await;
     let set = async |client: fred::clients::Client| client.set::<(), _, _>("k", "v", None, None, false).await;
     redis.ask(Purpose::Limits, set).await.expect("is set");
@@ -80,7 +79,7 @@ async fn a_wrong_password_is_said_clearly_and_never_shown() {
     let mut server = RedisServer::start().await;
     server.set_password("the-right-one").await;
     let url = server.url().replace("the-right-one", "hunter2-wrong");
-    let redis = connect(&RedisConfig { url: Some(SecretString::from(url.clone())), ..server.config() });
+    let redis = connect(&RedisOptions { url: SecretString::from(url.clone()), ..server.options() });
     redis.settle(PATIENCE).await;
     assert_eq!(redis.state(), RedisState::Away(RedisError::Login));
     let node = Launch::new("").env("WADDLEBOT_REDIS__URL", &url).start().await;

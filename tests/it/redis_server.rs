@@ -1,6 +1,7 @@
 //! A Redis server of the test's own, on a free port, in a temporary folder, ended by its process id with the handle.
 
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
@@ -8,7 +9,7 @@ use fred::types::config::Config;
 use fred::types::{ClusterHash, CustomCommand, Value};
 use secrecy::SecretString;
 use tempfile::TempDir;
-use waddlebot::config::RedisConfig;
+use waddlebot::redis::RedisOptions;
 
 use crate::node::{PATIENCE, eventually};
 
@@ -40,10 +41,10 @@ impl RedisServer {
         }
     }
 
-    /// The settings that name this server.
-    pub fn config(&self) -> RedisConfig {
-        let node = waddlebot::config::Config::local(std::iter::empty()).expect("defaults");
-        RedisConfig { url: Some(SecretString::from(self.url())), ..node.redis }
+    /// What a handle on this server needs.
+    pub fn options(&self) -> RedisOptions {
+        let url = SecretString::from(self.url());
+        RedisOptions { url, timeout: Duration::from_millis(100), databases: [0, 1, 2] }
     }
 
     /// kill -9, and gone.

@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use super::Finding;
 use crate::config::Config;
 use crate::redis::{Purpose, Redis, RedisState};
+use crate::supervision::boot;
 
 const NAME: &str = "redis";
 
@@ -16,9 +17,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Connects and asks once.
 pub(super) async fn look(config: &Config) -> Finding {
-    let redis = match Redis::start(&config.redis, &TaskTracker::new()) {
-        Ok(Some(redis)) => redis,
-        Ok(None) => return Finding::ok(NAME, "none is configured, which is fine: everything is in memory"),
+    let Some(options) = boot::redis_options(config) else {
+        return Finding::ok(NAME, "none is configured, which is fine: everything is in memory");
+    };
+    let redis = match Redis::start(&options, &TaskTracker::new()) {
+        Ok(redis) => redis,
         Err(error) => return Finding::warn(NAME, format!("redis.url cannot be used: {error}")),
     };
     redis.settle(CONNECT_TIMEOUT).await;
