@@ -12,6 +12,7 @@ mod news;
 mod remote;
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -170,7 +171,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Cache<T> {
     /// An entry and its JSON; `None` where it has none, which then stays in this process.
     fn entry(&self, value: Option<T>, full_key: &str) -> (Entry, Option<String>) {
         let ttl = if value.is_some() { self.keeping.ttl } else { self.keeping.negative_ttl };
-        let ttl = ttl.mul_f64(rand::random_range(0.9..1.1));
+        let ttl = ttl.mul_f64(jitter(full_key));
         let json = serde_json::to_string(&value).ok();
         let bytes = full_key.len() + json.as_ref().map_or(0, String::len);
         (Entry::new(value, bytes, ttl), json)
@@ -179,6 +180,13 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Cache<T> {
     fn full_key(&self, key: &str) -> String {
         format!("{}:{key}", self.keeping.name)
     }
+}
+
+/// 0.9 to 1.1, by the key, so that what was loaded together does not end together.
+fn jitter(full_key: &str) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    full_key.hash(&mut hasher);
+    0.9 + (hasher.finish() % 1_001) as f64 / 5_000.0
 }
 
 /// Hits and misses of one kind; the handles are made once, so that a hit stays cheap.
@@ -210,3 +218,6 @@ impl Meters {
         self.ratio.set(hits as f64 / (hits + misses) as f64);
     }
 }
+
+#[cfg(test)]
+mod tests;

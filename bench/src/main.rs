@@ -6,6 +6,8 @@ mod arguments;
 mod bare_client;
 mod cores;
 mod echo_loop;
+#[expect(dead_code, reason = "no mode of the command line names it yet")]
+mod limits_and_cache;
 mod load;
 mod overload;
 mod percentiles;

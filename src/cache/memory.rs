@@ -82,6 +82,12 @@ impl Memory {
         }
     }
 
+    /// Waits until what is too much is gone.
+    #[cfg(test)]
+    pub async fn settle(&self) {
+        self.entries.run_pending_tasks().await;
+    }
+
     pub fn bytes(&self) -> u64 {
         self.entries.weighted_size()
     }

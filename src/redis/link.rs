@@ -6,9 +6,10 @@ use std::time::Duration;
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::ConnectHandle;
-use rand::RngExt;
 use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
+use ulid::Ulid;
 
 use super::connect::Connector;
 use super::report::Report;
@@ -112,7 +113,9 @@ pub(super) async fn serve(
     report: Arc<Report>,
     timeout: Duration,
 ) {
-    let mut rng = rand::make_rng::<SmallRng>();
+    // Other than in other processes, which may have lost the same server at the same moment.
+    let mut rng =
+        SmallRng::seed_from_u64(u64::from_le_bytes(*Ulid::new().to_bytes().last_chunk().expect("16 bytes")));
     let mut n_failed = 0;
     loop {
         let error = match connector.open(link.purpose).await {

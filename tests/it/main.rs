@@ -1,6 +1,7 @@
 //! The one integration-test binary: real processes, real servers, real sockets.
 #![cfg(test)]
 
+mod cache;
 mod channel_life;
 mod console;
 mod doctor;
