@@ -16,13 +16,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Directory;
 use crate::config::Config;
+use crate::limits::Limiter;
 use crate::messages::{Board, Clock, ModuleInfo, Operator};
+use crate::redis::Redis;
 
 mod access;
 mod answer;
 mod api;
 mod ask;
 mod changing;
+mod client;
 mod collector;
 mod health;
 mod healthz;
@@ -35,6 +38,7 @@ mod readyz;
 mod router;
 mod server;
 mod sessions;
+mod throttle;
 mod trace;
 
 #[cfg(test)]
@@ -57,6 +61,10 @@ pub struct HubDeps {
     pub clock: Clock,
     /// Written by the platforms.
     pub board: Arc<Board>,
+    /// `None`: none is configured.
+    pub redis: Option<Redis>,
+    /// Limits of callers.
+    pub limiter: Arc<Limiter>,
     /// Renders what the recorder holds.
     pub metrics: PrometheusHandle,
     /// What callers of the API prove themselves with.

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::actors::{Services, outbox};
 use crate::config::Config;
+use crate::limits::Limiter;
 use crate::messages::{Board, ByteBudget, Clock};
 use crate::telemetry::metric_names;
 use parts::Wiring;
@@ -41,6 +42,9 @@ pub mod watchdog;
 
 /// The runtime's sign of life for the watchdog.
 const PULSE_EVERY: Duration = Duration::from_millis(100);
+
+/// Nodes that divide a limit among them while Redis is away.
+const NODES_SHARING_LIMITS: u32 = 1;
 
 /// The recorder moves its samples into buckets only when it is asked to; unasked it would keep them all.
 const METRICS_KEPT_EVERY: Duration = Duration::from_secs(5);
@@ -80,6 +84,8 @@ impl Node {
         let lock = data_dir::Lock::take(&config.node.data_dir)?;
         let keys = data_dir::Keys::read_or_create(&config)?;
         let recorder = metric_names::install()?;
+        let background = TaskTracker::new();
+        let redis = boot::redis(&config, &background).await?;
         let db = boot::open_storage(&config).await?;
 
         let spawner = Arc::new(NodeSpawner::default());
@@ -104,6 +110,8 @@ impl Node {
             vault: keys.vault,
             service_key: keys.service_key,
             http: boot::http_client(&config)?,
+            limiter: Arc::new(Limiter::new(redis.clone(), NODES_SHARING_LIMITS)),
+            redis,
             board: Arc::new(Board::default()),
             send_budget: Arc::new(ByteBudget::new(config.limits.send_budget_bytes)),
             listener: listener.into_std()?,
@@ -119,7 +127,6 @@ impl Node {
         let parts = tree::parts().iter().map(|part| parts::child(*part, &wiring)).collect();
         let (root, ended) = Actor::spawn(None, Supervisor { name: "node" }, parts).await?;
         spawner.root.store(Some(Arc::new(root.clone())));
-        let background = TaskTracker::new();
         Self::watch(&config, &services, sampler, &background)?;
         keep_metrics(recorder, &background);
         let data_dir = config.node.data_dir.clone();

@@ -7,6 +7,8 @@ mod bare_client;
 mod cores;
 mod echo_loop;
 mod effects;
+#[expect(dead_code, reason = "no mode of the command line names it yet")]
+mod limits_and_cache;
 mod load;
 mod overload;
 mod percentiles;

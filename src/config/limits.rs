@@ -1,5 +1,6 @@
 //! `[limits]`: what one channel, user and module may take.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::reader::Reader;
@@ -8,6 +9,8 @@ use super::section::{COUNT, COUNT_OR_OFF, TIME_MS, TIME_SECS, TIME_SECS_OR_OFF};
 /// The least ceiling: what a node without channels has, and room to work.
 const RSS_MIB_MIN: usize = 64;
 const MIB: u64 = 1 << 20;
+/// Exact windows remember each slot, so their limits stay small.
+const PER_MINUTE: RangeInclusive<usize> = 0..=10_000;
 
 /// What one channel, user and module may take.
 #[derive(Clone, Debug)]
@@ -28,6 +31,10 @@ pub struct LimitsConfig {
     pub data_budget_bytes: u64,
     /// What the replies that wait in all senders may take together.
     pub send_budget_bytes: u64,
+    /// Calls of the API without the right service key from one address in a minute; 0: no limit.
+    pub http_per_ip: usize,
+    /// Failed authentications from one address in a minute; 0: no limit.
+    pub http_failed_auth_per_ip: usize,
     /// Resident memory that new work is shed before. `None`: derived from the control group's limit, if it has one.
     pub max_rss_bytes: Option<u64>,
 }
@@ -45,6 +52,8 @@ impl LimitsConfig {
             module_idle: section.duration_secs("module_idle_secs", 600, TIME_SECS),
             data_budget_bytes: section.count("data_budget_mib", 32, COUNT) as u64 * MIB,
             send_budget_bytes: section.count("send_budget_mib", 32, COUNT) as u64 * MIB,
+            http_per_ip: section.count("http_per_ip", 600, PER_MINUTE),
+            http_failed_auth_per_ip: section.count("http_failed_auth_per_ip", 10, PER_MINUTE),
             max_rss_bytes: max_rss.map(|mib| mib as u64 * MIB),
         }
     }

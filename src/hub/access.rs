@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 
 use super::answer::ApiError;
 use super::router::Hub;
+use super::throttle;
 
 /// Header of the service key, and the other name that is accepted for it.
 const KEY_HEADERS: [&str; 2] = ["x-service-key", "x-api-key"];
@@ -26,11 +27,25 @@ pub(super) async fn require_key(
         "service" => "waddlebot", "error_type" => "unauthorized", "severity" => "warning")
     .increment(1);
     tracing::warn!("a call without the right service key was refused");
+    throttle::call(&hub, &request).await?;
+    throttle::failed_auth(&hub, &request).await?;
     Err(ApiError::new(
         StatusCode::UNAUTHORIZED,
         "unauthorized",
         "send the service key in the header X-Service-Key; in local mode it is in data/service.key",
     ))
+}
+
+/// Lets a request of everybody through; who does not carry the service key is counted.
+pub(super) async fn count_strangers(
+    State(hub): State<Hub>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if !knows_key(request.headers(), hub.deps.service_key.expose_secret()) {
+        throttle::call(&hub, &request).await?;
+    }
+    Ok(next.run(request).await)
 }
 
 /// Every header that is there must hold the key: a caller who sends two different ones is confused or probing.

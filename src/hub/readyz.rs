@@ -1,4 +1,5 @@
-//! `GET /readyz`: the dependencies. Only the storage decides; a platform that is away is told, not held against us.
+//! `GET /readyz`: the dependencies. Only the storage decides; a platform or Redis that is away is told, not held
+//! against us.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use utoipa::ToSchema;
 use super::answer::{Answer, Answered, ApiError, Envelope, ErrorEnvelope};
 use super::router::Hub;
 use crate::messages::PlatformReport;
+use crate::redis::{Redis, RedisState};
 
 /// Time for the database's answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -23,6 +25,8 @@ pub(in crate::hub) struct Readiness {
     pub ready: bool,
     /// `ok`, or what is wrong with the database.
     pub storage: &'static str,
+    /// `off` where none is configured, `up`, or why it is away; for information only.
+    pub redis: String,
     /// What each platform says of itself; for information only.
     #[schema(value_type = Object)]
     pub platforms: BTreeMap<Platform, PlatformReport>,
@@ -35,7 +39,13 @@ pub(super) async fn readiness(hub: &Hub) -> Readiness {
         Ok(Err(error)) => error.kind(),
         Err(_elapsed) => "timeout",
     };
-    Readiness { ready: storage == "ok", storage, platforms: hub.deps.board.all() }
+    let redis = match hub.deps.redis.as_ref().map(Redis::state) {
+        None => "off".to_owned(),
+        Some(RedisState::Connecting) => "connecting".to_owned(),
+        Some(RedisState::Up) => "up".to_owned(),
+        Some(RedisState::Away(error)) => format!("degraded: {error}"),
+    };
+    Readiness { ready: storage == "ok", storage, redis, platforms: hub.deps.board.all() }
 }
 
 /// Says whether the dependencies answer.

@@ -112,7 +112,9 @@ pub(super) fn build(deps: HubDeps) -> Router {
         let filter = MethodFilter::try_from(row.method).expect("the table names methods that HTTP has");
         let route = (row.route)(filter);
         let route = match row.access {
-            Access::Open => route,
+            // Probes, Prometheus and the page are for everybody, always.
+            Access::Open if !row.path.starts_with("/api/") => route,
+            Access::Open => route.layer(from_fn_with_state(hub.clone(), access::count_strangers)),
             Access::Key => route.layer(from_fn_with_state(hub.clone(), access::require_key)),
         };
         router = router.route(row.path, route);

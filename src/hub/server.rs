@@ -1,10 +1,13 @@
 //! The listener: accepts connections, bounds their number and the time for a header, and ends them when the node stops.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -12,6 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::client::Peer;
 
 /// Open connections; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 1_024;
@@ -45,8 +51,9 @@ pub(super) async fn run(listener: TcpListener, router: Router, stop: Cancellatio
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, _peer)) => {
-                connections.spawn(connection(socket, router.clone(), stop.clone(), place));
+            Ok((socket, peer)) => {
+                let router = router.clone();
+                connections.spawn(connection((socket, peer), router, stop.clone(), place));
             }
             Err(error) if is_fatal(&error) => return Err(error),
             Err(error) => {
@@ -65,19 +72,23 @@ pub(super) async fn run(listener: TcpListener, router: Router, stop: Cancellatio
 
 /// One connection, from its first byte to its last.
 async fn connection(
-    socket: TcpStream,
+    (socket, peer): (TcpStream, SocketAddr),
     router: Router,
     stop: CancellationToken,
     _place: OwnedSemaphorePermit,
 ) {
     // Answers are small and written at once; waiting for more to send would only delay them.
     drop(socket.set_nodelay(true));
+    let service = router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        request
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service));
     tokio::pin!(serving);
     let stopped = tokio::select! {
         result = serving.as_mut() => return note(result),

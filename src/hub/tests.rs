@@ -5,4 +5,5 @@ mod envelope;
 pub(crate) mod node;
 mod openapi;
 mod router;
+mod throttle;
 mod wire;

@@ -8,6 +8,7 @@ use domain::{ChannelId, ChannelKey, Platform};
 use storage::channels::Channel;
 use storage::{Db, StorageOptions};
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 use ulid::Ulid;
 
 use super::spawner::NodeSpawner;
@@ -20,6 +21,7 @@ use crate::cluster::directory::SlotSpec;
 use crate::config::Config;
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{ByteBudget, Clock, CommandInfo, Memory, ModuleInfo};
+use crate::redis::{Redis, RedisOptions};
 use crate::telemetry::command_meters::CommandMeters;
 
 /// Channels read or added in one go.
@@ -27,6 +29,8 @@ const PAGE: u32 = 500;
 /// Limits of any HTTP call that names no others.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 const HTTP_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A start waits so long for the first attempt to reach Redis, so that it need not begin with a change.
+const REDIS_SETTLE_MAX: Duration = Duration::from_millis(500);
 /// The channel of the terminal.
 pub const CONSOLE_LOGIN: &str = "local";
 
@@ -40,6 +44,24 @@ pub async fn open_storage(config: &Config) -> anyhow::Result<Db> {
         tracing::info!(migrations = applied.len(), "schema brought up to date");
     }
     Ok(db)
+}
+
+/// Begins to connect to Redis, if one is configured, and gives it a moment; without it the node starts all the same.
+pub async fn redis(config: &Config, background: &TaskTracker) -> anyhow::Result<Option<Redis>> {
+    let Some(options) = redis_options(config) else { return Ok(None) };
+    let redis = Redis::start(&options, background).context("redis.url cannot be used")?;
+    redis.settle(REDIS_SETTLE_MAX).await;
+    Ok(Some(redis))
+}
+
+/// The redis section as the handle wants it. `None`: no server is configured.
+pub fn redis_options(config: &Config) -> Option<RedisOptions> {
+    let section = &config.redis;
+    Some(RedisOptions {
+        url: section.url.clone()?,
+        timeout: section.timeout,
+        databases: [section.cache_db, section.limits_db, section.streams_db],
+    })
 }
 
 /// The storage section as the storage wants it.

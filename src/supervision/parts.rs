@@ -23,8 +23,10 @@ use crate::actors::outbox::Outbox;
 use crate::actors::scheduler::Scheduler;
 use crate::config::Config;
 use crate::hub::{self, HubDeps};
+use crate::limits::Limiter;
 use crate::messages::{Board, ByteBudget};
 use crate::platforms::{PLATFORMS, PlatformDeps, PlatformSpec};
+use crate::redis::Redis;
 
 /// Everything that parts are made from.
 pub struct Wiring {
@@ -37,6 +39,10 @@ pub struct Wiring {
     pub vault: Vault,
     pub service_key: SecretString,
     pub http: reqwest::Client,
+    /// `None`: everything in memory.
+    pub redis: Option<Redis>,
+    /// Limits of callers; outlives a restart of the hub.
+    pub limiter: Arc<Limiter>,
     pub metrics: PrometheusHandle,
     /// Bound once, so that a restart of the hub keeps its port.
     pub listener: std::net::TcpListener,
@@ -183,6 +189,8 @@ fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
         directory: Arc::clone(&services.directory),
         clock: services.clock.clone(),
         board: Arc::clone(&wiring.board),
+        redis: wiring.redis.clone(),
+        limiter: Arc::clone(&wiring.limiter),
         metrics: wiring.metrics.clone(),
         service_key: wiring.service_key.clone(),
         modules: Arc::new(super::boot::module_infos(&services.registry)),

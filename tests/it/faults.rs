@@ -1,6 +1,8 @@
-//! Faults that must stay where they are: modules that panic, fail, sleep and spin; a full disk; kill -9 at every moment of an effect.
+//! Faults that must stay where they are: modules that panic, fail, sleep and spin; a full disk; kill -9 at every moment
+//! of an effect; a Redis that dies, hangs, forgets, fills up or locks us out.
 
 mod disk;
 mod effects;
 mod kill;
 mod modules;
+mod redis;

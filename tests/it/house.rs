@@ -13,8 +13,8 @@ const FILE_LINES_MEDIAN_MAX: usize = 250;
 
 /// The layers from the bottom up; imports go down only, and siblings never import each other.
 const LAYERS: &[&[&str]] = &[
-    &["messages", "config"],
-    &["cluster", "telemetry"],
+    &["messages", "config", "redis"],
+    &["cluster", "telemetry", "limits", "cache"],
     &["platforms", "actors", "hub"],
     &["supervision"],
     &["run", "cli", "main", "lib"],

@@ -1,16 +1,20 @@
 //! The one integration-test binary: real processes, real servers, real sockets.
 #![cfg(test)]
 
+mod cache;
 mod channel_life;
 mod console;
 mod doctor;
 mod fake_twitch;
 mod faults;
 mod house;
+mod limits;
 mod node;
 mod overload;
 mod promises;
 mod readme;
+mod redis;
+mod redis_server;
 mod refusals;
 mod shared_state;
 mod twitch_bot;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{ChannelSlot, Directory};
 use crate::config::Config;
 use crate::hub::{HubDeps, NodeInfo, serve};
+use crate::limits::Limiter;
 use crate::messages::spawner::{ModuleRequest, Spawner};
 use crate::messages::{
     Board, ByteBudget, ChannelMsg, ChannelReport, ChatEvent, Clock, CommandInfo, Completion, Delivery,
@@ -170,8 +171,15 @@ pub struct TestNode {
 }
 
 impl TestNode {
-    /// A hub that serves `twitch:ann`.
+    /// A hub that serves `twitch:ann` and counts no failed authentications.
     pub async fn start() -> Self {
+        Self::start_with(&[("WADDLEBOT_LIMITS__HTTP_FAILED_AUTH_PER_IP", "0")]).await
+    }
+
+    /// A hub that serves `twitch:ann`, with those variables.
+    pub async fn start_with(variables: &[(&str, &str)]) -> Self {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let config = Config::local(variables.collect::<Vec<_>>().into_iter()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
         let db = Db::open(&StorageOptions::new(url)).await.unwrap();
@@ -185,11 +193,13 @@ impl TestNode {
         let address = listener.local_addr().unwrap();
         let (stop, operator) = (CancellationToken::new(), Arc::new(FakeOperator::default()));
         let deps = HubDeps {
-            config: Arc::new(Config::local(std::iter::empty()).unwrap()),
+            config: Arc::new(config),
             db: db.clone(),
             directory: Arc::clone(&directory),
             clock: Clock::System,
             board: Arc::default(),
+            redis: None,
+            limiter: Arc::new(Limiter::new(None, 1)),
             metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
             service_key: SecretString::from(KEY),
             modules: Arc::new(vec![ping()]),

@@ -1,0 +1,111 @@
+//! Exact limits whose key spans nodes: per user, per address. What belongs to a channel is limited by the channel.
+//!
+//! With Redis all nodes share one sliding window a key; without it each has its share of the limit in its own memory.
+//! A limit never opens by an error: where it is unknown what was taken – Redis went away or was emptied – the window
+//! counts as spent, once, and begins anew when it is over.
+//!
+//! What holds: within any window at most `slots` pass while all nodes see the same Redis, and at most the node's share
+//! on a node without it. A node that is cut off alone adds its share, once its first window is over. Redis must not
+//! evict keys of this database (`maxmemory-policy noeviction`, its default).
+
+mod in_process;
+mod in_redis;
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use self::in_process::LocalWindows;
+use self::in_redis::SharedWindows;
+use crate::redis::Redis;
+
+/// So many in any window of that length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Name in keys and metrics, such as `http_per_ip`.
+    pub resource: &'static str,
+    /// 0: no limit.
+    pub slots: u32,
+    pub window: Duration,
+}
+
+/// No slot is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many, try again in {} s", self.retry_after_secs())]
+pub struct Exceeded {
+    /// When one may be.
+    pub retry_after: Duration,
+}
+
+impl Exceeded {
+    /// Whole seconds for `Retry-After`, at least 1.
+    pub fn retry_after_secs(&self) -> u32 {
+        u32::try_from(self.retry_after.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+/// Takes slots, in Redis or in this process.
+pub struct Limiter {
+    /// `None`: no Redis is configured.
+    shared: Option<SharedWindows>,
+    local: LocalWindows,
+    /// Since when this node counts alone though it should not. `None`: it does not, or nobody else is there.
+    alone_since: Mutex<Option<Instant>>,
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter").field("alone_since", &self.alone_since).finish_non_exhaustive()
+    }
+}
+
+impl Limiter {
+    /// Shares windows through `redis`; `n_nodes` share a limit when it is away.
+    pub fn new(redis: Option<Redis>, n_nodes: u32) -> Self {
+        Self {
+            shared: redis.map(SharedWindows::new),
+            local: LocalWindows::new(n_nodes),
+            alone_since: Mutex::default(),
+        }
+    }
+
+    /// Takes one slot of `key`.
+    ///
+    /// # Errors
+    /// When none is free, and when one will be; nothing was taken.
+    pub async fn take(&self, limit: &Limit, key: &str) -> Result<(), Exceeded> {
+        if limit.slots == 0 {
+            return Ok(());
+        }
+        let taken = match &self.shared {
+            None => self.local.take(limit, key, None),
+            Some(shared) => self.take_shared(shared, limit, key).await,
+        };
+        if taken.is_err() {
+            metrics::counter!("waddlebot_rate_limit_exceeded_total",
+                "service" => "waddlebot", "resource" => limit.resource)
+            .increment(1);
+        }
+        taken
+    }
+
+    async fn take_shared(&self, shared: &SharedWindows, limit: &Limit, key: &str) -> Result<(), Exceeded> {
+        match shared.take(limit, key).await {
+            Ok(taken) => {
+                *self.alone_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                taken?;
+                // What this node let through by itself is unknown to Redis: until that is over, the key is spent.
+                self.local.in_use(limit, key).map_or(Ok(()), |retry_after| Err(Exceeded { retry_after }))
+            }
+            Err(error) => {
+                tracing::debug!(%error, resource = limit.resource, "a limit is counted by this node alone");
+                let now = Instant::now();
+                let since =
+                    *self.alone_since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
+                self.local.take(limit, key, Some(since))
+            }
+        }
+    }
+}
