@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 
 use crate::db::Pools;
 use crate::rows::new_id;
-use crate::{Db, StorageError, StorageOptions};
+use crate::{Db, EventStore, StorageError, StorageOptions};
 
 mod server;
 
@@ -75,6 +75,13 @@ pub async fn postgres() -> TestDatabase {
 /// A new `PostgreSQL` database without tables.
 pub async fn empty_postgres() -> TestDatabase {
     new_postgres(None).await
+}
+
+/// The event log beside a test's database.
+pub async fn event_store(test: &TestDatabase) -> EventStore {
+    let folder = test.folder.as_ref().map_or_else(std::env::temp_dir, |folder| folder.path().to_owned());
+    let options = StorageOptions::new(&test.url);
+    EventStore::open(&options, &folder.join("events.db")).await.expect("the event log opens")
 }
 
 async fn new_postgres(template: Option<&str>) -> TestDatabase {
