@@ -9,6 +9,7 @@ pub mod module;
 pub mod module_actor;
 pub mod modules;
 pub mod scheduler;
+pub mod replay;
 pub mod services;
 
 pub use context::Context;

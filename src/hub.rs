@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::Directory;
 use crate::config::Config;
 use crate::messages::{Board, Clock, ModuleInfo, Operator};
+use crate::telemetry::event_log::EventLog;
 
 mod access;
 mod answer;
@@ -55,6 +56,8 @@ pub struct HubDeps {
     pub db: Db,
     pub directory: Arc<Directory>,
     pub clock: Clock,
+    /// What happened, in memory and in the store.
+    pub events: Arc<EventLog>,
     /// Written by the platforms.
     pub board: Arc<Board>,
     /// Renders what the recorder holds.

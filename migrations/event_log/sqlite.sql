@@ -13,4 +13,4 @@ CREATE TABLE IF NOT EXISTS event_log (
 CREATE INDEX IF NOT EXISTS event_log_channel_idx ON event_log (channel_id, id);
 CREATE INDEX IF NOT EXISTS event_log_message_idx ON event_log (channel_id, message_id) WHERE message_id <> '';
 CREATE INDEX IF NOT EXISTS event_log_context_idx ON event_log (channel_id, id)
-    WHERE kind IN ('gap', 'shed', 'lost', 'started');
+    WHERE kind IN ('gap', 'shed', 'lost', 'started', 'held');

@@ -19,7 +19,7 @@ CREATE TABLE event_log (
 ) PARTITION BY RANGE (id);
 CREATE INDEX event_log_channel_idx ON event_log (channel_id, id);
 CREATE INDEX event_log_message_idx ON event_log (channel_id, message_id) WHERE message_id <> '';
-CREATE INDEX event_log_context_idx ON event_log (channel_id, id) WHERE kind IN ('gap', 'shed', 'lost', 'started');
+CREATE INDEX event_log_context_idx ON event_log (channel_id, id) WHERE kind IN ('gap', 'shed', 'lost', 'started', 'held');
 
 -- Makes the partition of a day (since 1970) unless it is there. Nodes that do it at once wait for each other.
 CREATE FUNCTION event_log_open_day(day BIGINT) RETURNS BOOLEAN LANGUAGE plpgsql AS $$

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::{ModuleError, Services};
 use crate::cluster::ChannelSlot;
-use crate::messages::{ChatEvent, CommandTable, Source};
+use crate::messages::{ChatEvent, CommandTable, EffectResult, EventRecord, Source, What, record};
 
 /// One call's view of the node: the channel it is in, the storage, the clock. Made per call by the module actor.
 #[derive(Clone, Debug)]
@@ -139,7 +139,7 @@ impl Context {
     {
         let (source, id) = self.cause();
         let op = OpId::new(&scope, source.as_str(), &id, self.module, step)?;
-        let services = Arc::clone(&self.services);
+        let (services, event, module) = (Arc::clone(&self.services), Arc::clone(&self.event), self.module);
         let now = self.now();
         let (tell, told) = oneshot::channel();
         let unit = async move {
@@ -147,6 +147,7 @@ impl Context {
             if let Ok(done) = &done {
                 services.directory.announce(&done.changes);
             }
+            note_effect(&services, &event, module, &op, &done);
             // Nobody listens any more when the call was given up; the effect stands all the same.
             drop(tell.send(done));
         };
@@ -156,4 +157,21 @@ impl Context {
             Err(_) => Err(ModuleError::Retry("the node is stopping".to_owned())),
         }
     }
+}
+
+/// Tells the event log what became of a unit of work.
+fn note_effect<T>(
+    services: &Services,
+    event: &ChatEvent,
+    module: &'static str,
+    op: &OpId,
+    done: &Result<Done<T>, StorageError>,
+) {
+    let result = match done {
+        Ok(done) if done.repeated => EffectResult::Repeated,
+        Ok(_) => EffectResult::Applied,
+        Err(_) => EffectResult::Failed,
+    };
+    let what = What::Effect { module: module.into(), op_id: record::text(op.as_str()), result };
+    services.directory.recorder().note(EventRecord::of(event, what));
 }

@@ -274,7 +274,7 @@ const CONTEXT: Statement = sql!(
     "select",
     "event_log",
     "SELECT id, channel_id, kind, correlation_id, message_id, user_login, body FROM event_log \
-     WHERE channel_id IN ($1, '') AND kind IN ('gap', 'shed', 'lost', 'started') ORDER BY id DESC LIMIT 0 + $2"
+     WHERE channel_id IN ($1, '') AND kind IN ('gap', 'shed', 'lost', 'started', 'held') ORDER BY id DESC LIMIT 0 + $2"
 );
 
 const CORRELATED: Statement = sql!("select", "event_log",

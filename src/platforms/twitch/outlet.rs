@@ -4,12 +4,33 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use domain::{ChannelId, CorrelationId};
 use tokio::sync::Notify;
 
-use crate::messages::Permit;
+use crate::messages::{EventRecord, Permit, What, record};
 
 /// A connection that takes no more than this is too slow; what comes then waits in its channel's queue.
 const OUTLET_BYTES_MAX: usize = 64 << 10;
+
+/// Which reply it is, for the event log.
+#[derive(Clone, Debug)]
+pub struct ReplyId {
+    pub channel_id: ChannelId,
+    pub correlation_id: CorrelationId,
+    /// The message that caused it. `None`: no message did.
+    pub message_id: Option<String>,
+}
+
+impl ReplyId {
+    /// What happened to the reply.
+    pub fn record(&self, what: What) -> EventRecord {
+        EventRecord {
+            correlation_id: Some(self.correlation_id),
+            message_id: record::text(self.message_id.as_deref().unwrap_or_default()),
+            ..EventRecord::about(Some(self.channel_id), what)
+        }
+    }
+}
 
 /// What is owed when the last part of a reply is written.
 #[derive(Debug)]
@@ -18,6 +39,7 @@ pub struct Receipt {
     pub received: Instant,
     /// Comes back to the channel's bound by being dropped. `None` when nothing is answered.
     pub permit: Option<Arc<Permit>>,
+    pub reply: ReplyId,
 }
 
 /// Lines that are written together.
@@ -114,14 +136,14 @@ impl Outlet {
         self.filled.notify_one();
     }
 
-    /// The connection is gone; returns how many replies waited and are lost with it.
-    pub fn close(&self) -> usize {
+    /// The connection is gone; returns the replies that waited and are lost with it.
+    pub fn close(&self) -> Vec<Receipt> {
         let mut state = self.lock();
         state.closed = true;
         let lost = std::mem::take(&mut state.waiting);
         drop(state);
         self.filled.notify_one();
-        lost.receipts.len()
+        lost.receipts
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -156,9 +178,14 @@ mod tests {
     #[test]
     fn a_closed_outlet_counts_what_was_lost_and_takes_nothing() {
         let outlet = Outlet::default();
-        let receipt = Receipt { received: Instant::now(), permit: None };
+        let reply = ReplyId {
+            channel_id: ChannelId(ulid::Ulid::nil()),
+            correlation_id: CorrelationId(ulid::Ulid::nil()),
+            message_id: None,
+        };
+        let receipt = Receipt { received: Instant::now(), permit: None, reply };
         outlet.push(Some(receipt), |bytes| bytes.extend_from_slice(b"PRIVMSG #a :b\r\n"));
-        assert_eq!(outlet.close(), 1);
+        assert_eq!(outlet.close().len(), 1);
         assert!(!outlet.push_line("PING") && !outlet.has_room());
     }
 }

@@ -43,9 +43,8 @@ impl Templates {
         let count = if template.uses_count() { bump(ctx, &custom.id).await? } else { None };
         let words = words(&call.args);
         let stream = ctx.stream();
-        let user = &call.event.user;
         let values = Values {
-            user: if user.display_name.is_empty() { &user.login } else { &user.display_name },
+            user: call.event.user.shown_name(),
             touser: words.first().map_or("", String::as_str),
             args: &words,
             query: &call.args,
