@@ -4,6 +4,7 @@
 mod channel_life;
 mod console;
 mod doctor;
+mod event_log;
 mod fake_twitch;
 mod faults;
 mod house;

@@ -4,6 +4,7 @@
 //! without that variable the first test that needs one starts one. A missing `PostgreSQL` is a failure, never a
 //! skip.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -172,4 +173,30 @@ impl Db {
         conn.execute(AssertSqlSafe(pragma)).await.expect("the pragma is right");
         Ok(())
     }
+}
+
+/// How many rows each table holds, for tests that nothing was written.
+pub async fn row_counts(db: &Db) -> BTreeMap<String, i64> {
+    let names: Vec<(String,)> = match db.pools() {
+        Pools::Lite { readers, .. } => {
+            sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table'").fetch_all(readers).await
+        }
+        Pools::Pg(pool) => {
+            sqlx::query_as("SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = 'public'")
+                .fetch_all(pool)
+                .await
+        }
+    }
+    .expect("the tables are listed");
+    let mut counts = BTreeMap::new();
+    for (name,) in names {
+        let text = AssertSqlSafe(format!("SELECT COUNT(*) FROM {name}"));
+        let (count,): (i64,) = match db.pools() {
+            Pools::Lite { readers, .. } => sqlx::query_as(text).fetch_one(readers).await,
+            Pools::Pg(pool) => sqlx::query_as(text).fetch_one(pool).await,
+        }
+        .expect("the rows are counted");
+        counts.insert(name, count);
+    }
+    counts
 }

@@ -113,12 +113,14 @@ async fn killed_run(test: &TestDatabase, wait: std::time::Duration) {
 
 #[tokio::test]
 async fn a_run_that_ends_anywhere_is_finished_by_the_next_one() {
-    let clean = columns(&testing::sqlite().await.db).await;
+    let lite = columns(&testing::sqlite().await.db).await;
+    let pg = columns(&testing::postgres().await.db).await;
     for millis in [0, 1, 2, 3, 5, 8, 13, 21, 34] {
-        for test in [testing::empty_sqlite().await, testing::empty_postgres().await] {
+        let tests = [(testing::empty_sqlite().await, &lite), (testing::empty_postgres().await, &pg)];
+        for (test, clean) in tests {
             killed_run(&test, std::time::Duration::from_millis(millis)).await;
             test.db.migrate(start_of_tests()).await.unwrap();
-            assert_eq!(columns(&test.db).await, clean, "ended after {millis} ms");
+            assert_eq!(columns(&test.db).await, *clean, "ended after {millis} ms");
             assert_eq!(test.db.migrate(start_of_tests()).await.unwrap(), Vec::<i64>::new());
         }
     }
