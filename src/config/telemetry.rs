@@ -46,7 +46,7 @@ impl TelemetryConfig {
 }
 
 fn event_log_kept(days: usize) -> chrono::TimeDelta {
-    chrono::TimeDelta::days(i64::try_from(days).unwrap_or(i64::MAX))
+    chrono::TimeDelta::days(i64::try_from(days).unwrap_or_default())
 }
 
 fn parse_filter(text: &str) -> Result<String, String> {
