@@ -8,8 +8,8 @@ pub mod listing;
 pub mod module;
 pub mod module_actor;
 pub mod modules;
-pub mod scheduler;
 pub mod replay;
+pub mod scheduler;
 pub mod services;
 
 pub use context::Context;

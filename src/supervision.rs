@@ -88,7 +88,8 @@ impl Node {
         let notes = Arc::clone(&events.recorder);
         let directory = boot::directory(&config, sampler.memory(), notes, Arc::clone(&spawner));
         let last_abort = LastAbort::take(&config.node.data_dir);
-        let services = Arc::new(boot::services(&config, db, (directory, events), Arc::clone(&spawner), last_abort));
+        let services =
+            Arc::new(boot::services(&config, db, (directory, events), Arc::clone(&spawner), last_abort));
         spawner.serve(Arc::clone(&services));
         boot::seed_commands(&config, &services).await?;
         boot::load_channels(&config, &services, options.console).await?;

@@ -18,9 +18,7 @@ use super::Services;
 use super::channel::gate::{Gate, Passed};
 use super::channel::load;
 use crate::cluster::ChannelSlot;
-use crate::messages::{
-    Chatter, CommandTable, Logged, RecordedLine, ReplayAsk, ReplayPage, Replayed, What,
-};
+use crate::messages::{Chatter, CommandTable, Logged, RecordedLine, ReplayAsk, ReplayPage, Replayed, What};
 
 /// Lines of one page.
 const PAGE_LINES: usize = 200;
@@ -42,7 +40,8 @@ pub async fn replay(
 ) -> Result<ReplayPage, String> {
     let table = load::today(services, slot).await.map_err(|error| error.advice())?;
     let gate = Gate::new(&services.limits, services.registry.clone());
-    let mut today = Today { gate, table, slot, from: ask.from, began: Instant::now(), now: services.clock.now() };
+    let mut today =
+        Today { gate, table, slot, from: ask.from, began: Instant::now(), now: services.clock.now() };
     let mut page = ReplayPage { lines: Vec::new(), next: None, reached: None };
     let (mut after, to) = (event_id(ask.from, 0) - 1, event_id(ask.to, u32::MAX));
     loop {
@@ -71,7 +70,9 @@ pub async fn replay(
             return Ok(page);
         }
         if today.began.elapsed() > PAGE_TIME_MAX {
-            return Err("too many lines for one replay; choose a shorter time with --from and --to".to_owned());
+            return Err(
+                "too many lines for one replay; choose a shorter time with --from and --to".to_owned()
+            );
         }
     }
 }
@@ -125,13 +126,27 @@ impl Then {
 
 /// What would happen now.
 enum Now {
-    Refused { command: String, refusal: Refusal },
-    Says { command: Arc<str>, text: String },
+    Refused {
+        command: String,
+        refusal: Refusal,
+    },
+    Says {
+        command: Arc<str>,
+        text: String,
+    },
     /// A text with chance or time in it, or with a count that only a real use raises.
-    SaysVarying { command: Arc<str>, example: String },
+    SaysVarying {
+        command: Arc<str>,
+        example: String,
+    },
     /// A custom command whose text cannot be read.
-    Unreadable { command: Arc<str> },
-    WouldRun { command: Arc<str>, module: &'static str },
+    Unreadable {
+        command: Arc<str>,
+    },
+    WouldRun {
+        command: Arc<str>,
+        module: &'static str,
+    },
 }
 
 impl Now {

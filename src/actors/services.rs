@@ -15,7 +15,8 @@ use crate::cluster::{ChannelSlot, Directory};
 use crate::config::LimitsConfig;
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{
-    ChatEvent, Chatter, Clock, EventKind, EventRecord, OutboundReply, Pressure, ReplySink, Source, What, record,
+    ChatEvent, Chatter, Clock, EventKind, EventRecord, OutboundReply, Pressure, ReplySink, Source, What,
+    record,
 };
 use crate::telemetry::breakers::Breakers;
 use crate::telemetry::command_meters::CommandMeters;

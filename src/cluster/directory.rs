@@ -17,7 +17,9 @@ use storage::Change;
 use tokio::sync::watch;
 
 use crate::messages::spawner::SharedSpawner;
-use crate::messages::{ByteBudget, ChannelMsg, Delivery, EventClass, Lane, Memory, Offer, Recorder, ReplySink};
+use crate::messages::{
+    ByteBudget, ChannelMsg, Delivery, EventClass, Lane, Memory, Offer, Recorder, ReplySink,
+};
 
 /// The label of `messages_dropped_total` for what is shed because memory is short.
 const MEMORY: &str = "memory";
@@ -210,10 +212,15 @@ impl Directory {
     /// Ends the recordings whose time is over.
     pub fn end_recordings(&self, now: DateTime<Utc>) {
         let recordings = self.recordings.lock().unwrap_or_else(PoisonError::into_inner);
-        let over: Vec<_> =
-            recordings.iter().filter(|(_, until)| **until <= now).map(|(channel_id, _)| *channel_id).collect();
+        let over: Vec<_> = recordings
+            .iter()
+            .filter(|(_, until)| **until <= now)
+            .map(|(channel_id, _)| *channel_id)
+            .collect();
         drop(recordings);
-        over.into_iter().for_each(|channel_id| self.record(channel_id, None));
+        for channel_id in over {
+            self.record(channel_id, None);
+        }
     }
 
     /// The bytes that all lanes share.

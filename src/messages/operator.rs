@@ -26,7 +26,8 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
     fn parts(&self) -> BoxFuture<'static, Vec<PartReport>>;
 
     /// Runs recorded lines of a channel through today's configuration; sends and writes nothing. The error is a sentence.
-    fn replay(&self, channel_id: ChannelId, ask: ReplayAsk) -> BoxFuture<'static, Result<ReplayPage, String>>;
+    fn replay(&self, channel_id: ChannelId, ask: ReplayAsk)
+    -> BoxFuture<'static, Result<ReplayPage, String>>;
 
     /// Begins a soft stop of the node: no new events, what is under way is finished.
     fn drain(&self);

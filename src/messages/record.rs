@@ -127,7 +127,11 @@ impl What {
     pub const fn is_context(&self) -> bool {
         matches!(
             self,
-            Self::Gap { .. } | Self::Shed { .. } | Self::Lost { .. } | Self::Started { .. } | Self::Held { .. }
+            Self::Gap { .. }
+                | Self::Shed { .. }
+                | Self::Lost { .. }
+                | Self::Started { .. }
+                | Self::Held { .. }
         )
     }
 

@@ -64,9 +64,9 @@ impl Recorder {
     /// An empty memory; one that is not on keeps nothing.
     pub fn new(clock: Clock, node_id: &str, is_on: bool) -> Self {
         // FNV-1a: the same for one node at every start.
-        let node = node_id.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
+        let node = node_id
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         let (slab, sheds) = (Mutex::default(), Mutex::default());
         Self { clock, node, is_on, bytes_max: SLAB_BYTES_MAX, slab, sheds }
     }
@@ -143,14 +143,10 @@ impl Recorder {
     }
 
     /// The newest records within a range of ids that `wanted` picks, the newest first.
-    pub fn newest(
-        &self,
-        ids: Range<i64>,
-        max: usize,
-        wanted: impl Fn(&EventRecord) -> bool,
-    ) -> Vec<Logged> {
+    pub fn newest(&self, ids: Range<i64>, max: usize, wanted: impl Fn(&EventRecord) -> bool) -> Vec<Logged> {
         let slab = lock(&self.slab);
-        let [first, end] = [ids.start, ids.end].map(|id| slab.records.partition_point(|logged| logged.id < id));
+        let [first, end] =
+            [ids.start, ids.end].map(|id| slab.records.partition_point(|logged| logged.id < id));
         let found = slab.records.range(first..end.max(first)).rev().filter(|logged| wanted(&logged.record));
         found.take(max).cloned().collect()
     }

@@ -18,9 +18,7 @@ use crate::cluster::Directory;
 use crate::cluster::directory::SlotSpec;
 use crate::config::Config;
 use crate::messages::spawner::SharedSpawner;
-use crate::messages::{
-    ByteBudget, Clock, CommandInfo, EventRecord, Memory, ModuleInfo, Recorder, What,
-};
+use crate::messages::{ByteBudget, Clock, CommandInfo, EventRecord, Memory, ModuleInfo, Recorder, What};
 use crate::telemetry::command_meters::CommandMeters;
 use crate::telemetry::event_log::EventLog;
 

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::spawner::NodeSpawner;
 use super::supervisor::{ChildId, SupervisorMsg};
-use crate::cluster::Directory;
 use crate::actors::{Services, replay};
+use crate::cluster::Directory;
 use crate::messages::{ChannelMsg, Operator, PartReport, ReplayAsk, ReplayPage};
 
 /// An answer that takes longer is given up.
@@ -60,7 +60,11 @@ impl Operator for NodeOperator {
         })
     }
 
-    fn replay(&self, channel_id: ChannelId, ask: ReplayAsk) -> BoxFuture<'static, Result<ReplayPage, String>> {
+    fn replay(
+        &self,
+        channel_id: ChannelId,
+        ask: ReplayAsk,
+    ) -> BoxFuture<'static, Result<ReplayPage, String>> {
         let (services, slot) = (Arc::clone(&self.services), self.directory.get(channel_id));
         Box::pin(async move {
             let slot = slot.ok_or("that channel is not here any more")?;

@@ -68,8 +68,7 @@ impl EventLog {
         let here = self.recorder.newest(0..before, limit as usize, |record| {
             record.channel_id == Some(channel_id) && of_message(record) && of_user(record)
         });
-        let stored =
-            self.ask(async |store| store.newest(channel_id, filter, before, limit).await).await;
+        let stored = self.ask(async |store| store.newest(channel_id, filter, before, limit).await).await;
         let mut told = merge(here, stored);
         told.records.reverse();
         told.records.truncate(limit as usize);
@@ -90,19 +89,16 @@ impl EventLog {
     /// Records that belong to the same events as `records` and lie between them or at most a minute later, oldest first.
     pub async fn companions(&self, channel_id: ChannelId, records: &[Logged]) -> Told {
         let ids: HashSet<_> = records.iter().filter_map(|logged| logged.record.correlation_id).collect();
-        let (first, last) = records.iter().fold((i64::MAX, i64::MIN), |(first, last), logged| {
-            (first.min(logged.id), last.max(logged.id))
-        });
+        let (first, last) = records
+            .iter()
+            .fold((i64::MAX, i64::MIN), |(first, last), logged| (first.min(logged.id), last.max(logged.id)));
         if ids.is_empty() {
             return Told { records: Vec::new(), is_complete: true };
         }
-        let until = storage::event_log::event_id(
-            storage::event_log::event_time(last) + TimeDelta::minutes(1),
-            0,
-        );
+        let until =
+            storage::event_log::event_id(storage::event_log::event_time(last) + TimeDelta::minutes(1), 0);
         let here = self.recorder.newest(first..until, storage::event_log::ROWS_MAX as usize, |record| {
-            record.channel_id == Some(channel_id)
-                && record.correlation_id.is_some_and(|id| ids.contains(&id))
+            record.channel_id == Some(channel_id) && record.correlation_id.is_some_and(|id| ids.contains(&id))
         });
         let names: Vec<_> = ids.iter().map(ToString::to_string).collect();
         let range = (first, until);
@@ -111,11 +107,11 @@ impl EventLog {
 
     /// Recorded lines that may be commands, after one id and up to another, oldest first.
     pub async fn command_lines(&self, channel_id: ChannelId, (after, to): (i64, i64), limit: u32) -> Told {
-        let here = self.recorder.newest(after.saturating_add(1)..to.saturating_add(1), usize::MAX, |record| {
-            record.channel_id == Some(channel_id) && matches!(record.what, What::CommandLine(_))
-        });
-        let stored =
-            self.ask(async |store| store.command_lines(channel_id, (after, to), limit).await).await;
+        let here =
+            self.recorder.newest(after.saturating_add(1)..to.saturating_add(1), usize::MAX, |record| {
+                record.channel_id == Some(channel_id) && matches!(record.what, What::CommandLine(_))
+            });
+        let stored = self.ask(async |store| store.command_lines(channel_id, (after, to), limit).await).await;
         let mut told = merge(here, stored);
         told.records.truncate(limit as usize);
         told

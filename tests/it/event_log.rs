@@ -202,4 +202,3 @@ async fn what_is_older_than_the_setting_is_removed_and_nothing_is_kept_when_it_i
     assert_eq!(status, 409, "{refused}");
     assert!(!off.launch.data_dir().join("events.db").exists());
 }
-

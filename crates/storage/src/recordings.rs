@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use domain::ChannelId;
 
+use crate::StorageError;
 use crate::db::{self, Statement, Target, Tx, on, sql};
 use crate::rows::{Text, micros};
-use crate::StorageError;
 
 /// Most recordings of one answer.
 pub const RUNNING_MAX: u32 = 10_000;

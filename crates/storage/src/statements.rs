@@ -2,8 +2,8 @@
 
 use crate::db::{self, Statement};
 use crate::{
-    aliases, audit, bot_accounts, changes, channels, commands, communities, cooldowns, counters, event_log, migrate,
-    module_states, persons, presence, recordings, roles, settings, timers, unit_of_work,
+    aliases, audit, bot_accounts, changes, channels, commands, communities, cooldowns, counters, event_log,
+    migrate, module_states, persons, presence, recordings, roles, settings, timers, unit_of_work,
 };
 
 /// The lists of all files.

@@ -147,7 +147,12 @@ pub(super) async fn replay(client: &Client, args: &ReplayArgs, json: bool) -> Re
         return Ok(());
     }
     for line in &lines {
-        println!("{}  {}: {}", field(line, "at"), visible(&field(line, "user")), visible(&field(line, "text")));
+        println!(
+            "{}  {}: {}",
+            field(line, "at"),
+            visible(&field(line, "user")),
+            visible(&field(line, "text"))
+        );
         println!("  then  {}", visible(&field(line, "then")));
         println!("  now   {}", visible(&field(line, "now")));
     }

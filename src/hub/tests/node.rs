@@ -18,8 +18,7 @@ use crate::hub::{HubDeps, NodeInfo, serve};
 use crate::messages::spawner::{ModuleRequest, Spawner};
 use crate::messages::{
     Board, ByteBudget, ChannelMsg, ChannelReport, ChatEvent, Clock, CommandInfo, Completion, Delivery,
-    ModuleInfo, ModuleReport, Operator, OutboundReply, PartReport, ReplayAsk, ReplayPage,
-    Reply,
+    ModuleInfo, ModuleReport, Operator, OutboundReply, PartReport, ReplayAsk, ReplayPage, Reply,
 };
 use crate::telemetry::event_log::EventLog;
 

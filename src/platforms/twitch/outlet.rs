@@ -14,6 +14,7 @@ const OUTLET_BYTES_MAX: usize = 64 << 10;
 
 /// Which reply it is, for the event log.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "the names that ids have everywhere")]
 pub struct ReplyId {
     pub channel_id: ChannelId,
     pub correlation_id: CorrelationId,

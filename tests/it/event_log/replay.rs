@@ -82,7 +82,11 @@ async fn a_changed_command_is_a_difference(place: Place) {
     assert_eq!(line_of(&lines, "!hi after")["differs"], true, "recorded after the restart too");
 
     on_the_command_line(&node).await;
-    assert_eq!(settled(&db, &store).await, (rows, n_events), "a replay writes nothing, not even into the log");
+    assert_eq!(
+        settled(&db, &store).await,
+        (rows, n_events),
+        "a replay writes nothing, not even into the log"
+    );
     assert_eq!(fake.received().len(), n_sent, "a replay sends nothing");
 }
 

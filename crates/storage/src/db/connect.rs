@@ -22,10 +22,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Attempts to open a `SQLite` file that another process is opening at the same moment.
 const OPEN_ATTEMPTS_MAX: u32 = 5;
 
-pub(super) async fn connect(
-    options: &StorageOptions,
-    synced: bool,
-) -> Result<(Pools, Place), StorageError> {
+pub(super) async fn connect(options: &StorageOptions, synced: bool) -> Result<(Pools, Place), StorageError> {
     let url = options.url.expose_secret();
     if options.max_connections == 0 {
         return Err(StorageError::invalid("storage.max_connections must be at least 1"));

@@ -55,7 +55,9 @@ async fn what_was_appended_is_found_by_channel_message_user_and_event() {
         assert_eq!(store.correlated(CHANNEL, (first, i64::MAX), &ids).await.unwrap(), rows[..2]);
         assert_eq!(store.context(CHANNEL, 10).await.unwrap(), rows[5..]);
         assert_eq!(store.command_lines(CHANNEL, (first, rows[3].id), 10).await.unwrap(), rows[1..4]);
-        assert!(store.newest(ChannelId(Ulid(8)), EventFilter::default(), i64::MAX, 9).await.unwrap().is_empty());
+        assert!(
+            store.newest(ChannelId(Ulid(8)), EventFilter::default(), i64::MAX, 9).await.unwrap().is_empty()
+        );
     })
     .await;
 }
@@ -84,7 +86,8 @@ async fn nodes_that_open_a_day_at_once_both_write_into_it() {
     let (one, other) = (testing::event_store(&pg).await, testing::event_store(&pg).await);
     for day in 0..20 {
         let at = start_of_tests() + TimeDelta::days(day);
-        let (first, second) = ([row(event_id(at, 1), "ended", "", "")], [row(event_id(at, 2), "ended", "", "")]);
+        let (first, second) =
+            ([row(event_id(at, 1), "ended", "", "")], [row(event_id(at, 2), "ended", "", "")]);
         let (first, second) = tokio::join!(one.append(&first), other.append(&second));
         first.unwrap();
         second.unwrap();

@@ -103,8 +103,7 @@ pub(in crate::hub) async fn remove(
 ) -> Answered<Recorded> {
     let slot = slot_of(&hub, &key)?;
     let (id, now, key) = (slot.id, hub.deps.clock.now(), slot.key());
-    let audit =
-        AuditEntry { channel_id: Some(id), ..caller.entry("channel.record_end", key.clone()) };
+    let audit = AuditEntry { channel_id: Some(id), ..caller.entry("channel.record_end", key.clone()) };
     let done = caller
         .change(&hub, "channels.recording.end", Scope::Global, move |tx| {
             async move {

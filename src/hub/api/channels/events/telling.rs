@@ -30,7 +30,9 @@ pub(super) fn sentence(logged: &Logged) -> String {
         What::Effect { module, op_id, result } => {
             let what = match result {
                 EffectResult::Applied => "changed something, once",
-                EffectResult::Repeated => "was repeated: an earlier attempt had changed it, nothing was applied again",
+                EffectResult::Repeated => {
+                    "was repeated: an earlier attempt had changed it, nothing was applied again"
+                }
                 EffectResult::Failed => "could not change anything; nothing was applied",
             };
             format!("the module {module} {what} (op {op_id})")
@@ -93,7 +95,9 @@ fn refused(command: &str, refusal: &Refusal) -> String {
             format!("there is no such command or alias; add it with `!addcom {command} <text>`")
         }
         Refusal::ModuleDisabled { module } => {
-            format!("the module {module} is switched off in this channel; an operator enables it over the API")
+            format!(
+                "the module {module} is switched off in this channel; an operator enables it over the API"
+            )
         }
         Refusal::CommandDisabled { command } => {
             format!("it is switched off; switch it on with `!command enable {command}`")
@@ -115,7 +119,9 @@ fn refused(command: &str, refusal: &Refusal) -> String {
         Refusal::AliasDepth => {
             format!("the alias goes more than three deep; remove it with `!alias remove {command}`")
         }
-        Refusal::NotLoaded => "the channel's commands could not be read in time: the database was slow".to_owned(),
+        Refusal::NotLoaded => {
+            "the channel's commands could not be read in time: the database was slow".to_owned()
+        }
     }
 }
 
@@ -146,16 +152,19 @@ fn shed_advice(reason: &str) -> &'static str {
 /// What follows from what was found.
 pub(super) fn conclusion(asked: Asked, records: &[Logged], context: &[Logged]) -> Vec<String> {
     if !asked.is_on {
-        return vec!["the event log is off; set telemetry.event_log_days to 1 or more and start again".to_owned()];
+        return vec![
+            "the event log is off; set telemetry.event_log_days to 1 or more and start again".to_owned(),
+        ];
     }
     let mut told = Vec::new();
     let is = |what: fn(&What) -> bool| records.iter().any(|logged| what(&logged.record.what));
     let is_answered = is(|what| matches!(what, What::Ended { outcome: Outcome::Answered, .. }));
-    let is_sent = is(|what| {
-        matches!(what, What::Send { state: SendState::Written | SendState::Dropped, .. })
-    });
+    let is_sent =
+        is(|what| matches!(what, What::Send { state: SendState::Written | SendState::Dropped, .. }));
     if is_answered && !is_sent {
-        told.push("no reply has been written yet; if it waits, the platform's send limit is the reason".to_owned());
+        told.push(
+            "no reply has been written yet; if it waits, the platform's send limit is the reason".to_owned(),
+        );
     }
     if records.is_empty() && asked.is_narrow {
         told.push(format!(
@@ -164,7 +173,8 @@ pub(super) fn conclusion(asked: Asked, records: &[Logged], context: &[Logged]) -
             asked.kept.num_days()
         ));
         told.push(if context.is_empty() {
-            "no gap of the connection and no shed line is in the log, so it was most likely no command".to_owned()
+            "no gap of the connection and no shed line is in the log, so it was most likely no command"
+                .to_owned()
         } else {
             "compare its time with the gaps, starts and shed lines below".to_owned()
         });

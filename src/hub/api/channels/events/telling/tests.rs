@@ -25,13 +25,19 @@ const ASKED: Asked = Asked { is_on: true, is_narrow: true, kept: TimeDelta::days
 #[test]
 fn a_refusal_says_what_to_change() {
     let refusals = [
-        (Refusal::Level { needed: Level::Moderator }, "ann has everyone; lower it with `!command options ban"),
+        (
+            Refusal::Level { needed: Level::Moderator },
+            "ann has everyone; lower it with `!command options ban",
+        ),
         (Refusal::Unknown { command: "ban".to_owned() }, "add it with `!addcom ban <text>`"),
         (Refusal::ModuleDisabled { module: "ping".to_owned() }, "module ping is switched off"),
         (Refusal::CommandDisabled { command: "ban".to_owned() }, "`!command enable ban`"),
         (Refusal::Cooldown { seconds_left: 4 }, "4 s were left; moderators pass"),
         (Refusal::RateLimited { seconds_left: 9 }, "limits.command_rate"),
-        (Refusal::Unavailable { module: "ping".to_owned(), retry_at: Some(at()) }, "until 2026-05-01 18:00:00"),
+        (
+            Refusal::Unavailable { module: "ping".to_owned(), retry_at: Some(at()) },
+            "until 2026-05-01 18:00:00",
+        ),
         (Refusal::Busy { module: "ping".to_owned() }, "too many calls waited"),
         (Refusal::AliasDepth, "`!alias remove ban`"),
         (Refusal::NotLoaded, "could not be read in time"),
@@ -85,7 +91,10 @@ fn nothing_found_says_what_that_means() {
     assert!(told.contains("older than 7 days") && told.contains("most likely no command"), "{told}");
     let gap = logged(What::Gap { from: at(), to: None, reason: "lost".into() });
     let told = conclusion(ASKED, &[], &[gap]).join("\n");
-    assert!(told.contains("compare its time") && told.contains("has not been read since 2026-05-01"), "{told}");
+    assert!(
+        told.contains("compare its time") && told.contains("has not been read since 2026-05-01"),
+        "{told}"
+    );
     let told = conclusion(Asked { is_on: false, ..ASKED }, &[], &[]).join("\n");
     assert!(told.contains("telemetry.event_log_days"), "{told}");
 }
