@@ -103,6 +103,11 @@ impl EventWriter {
                     tracing::error!(detail, "a batch of the event log was refused");
                     self.log.recorder.lose(batch.len());
                 }
+                Err(error @ StorageError::Full { .. }) => {
+                    // The file is as large as it may be: the oldest records go. On a disk that is full this fails, too.
+                    within(store.shrink(PRUNED_MAX)).await?;
+                    return Err(error);
+                }
                 Err(error) => return Err(error),
             }
             self.log.recorder.written(last);

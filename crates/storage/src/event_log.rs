@@ -199,6 +199,18 @@ impl EventStore {
         Ok(n_rows)
     }
 
+    /// Makes room where the file may not grow any more: removes the `n_rows` oldest rows. On `PostgreSQL` nothing, there only
+    /// age counts.
+    pub async fn shrink(&self, n_rows: u32) -> Result<u64, StorageError> {
+        if self.db.kind() == DbKind::Postgres {
+            return Ok(0);
+        }
+        let mut tx = self.db.begin().await?;
+        let n_removed = on!(&mut tx, &PRUNE, execute, i64::MAX, i64::from(n_rows))?;
+        tx.commit().await?;
+        Ok(n_removed)
+    }
+
     /// Rows that are stored.
     pub async fn count(&self) -> Result<u64, StorageError> {
         let (count,) = on!(&self.db, &COUNT, fetch_one as (i64,))?;

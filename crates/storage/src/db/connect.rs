@@ -19,6 +19,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait of `SQLite` for another process that holds the file (migrations from the command line).
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
+/// A file that is not synced holds what may be lost: it never grows beyond 1 GiB (in pages of 4 KiB).
+const UNSYNCED_PAGES_MAX: &str = "262144";
+
 /// Attempts to open a `SQLite` file that another process is opening at the same moment.
 const OPEN_ATTEMPTS_MAX: u32 = 5;
 
@@ -66,6 +69,7 @@ async fn open_sqlite(
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
+    let lite = if synced { lite } else { lite.pragma("max_page_count", UNSYNCED_PAGES_MAX) };
     let writer = open_writer(&lite, &place).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(options.max_connections)

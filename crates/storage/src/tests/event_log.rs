@@ -104,6 +104,14 @@ async fn a_full_disk_of_the_log_is_an_error_of_the_log_alone() {
     let rows: Vec<_> = (0..2_000).map(|n| row(first + n * EVENT_ID_STEP, "ended", "m", "ann")).collect();
     assert!(matches!(store.append(&rows).await, Err(crate::StorageError::Full { .. })));
     assert_eq!(store.count().await.unwrap(), 0, "all or none");
+    // A file that may not grow takes new rows in the place of its oldest ones.
+    let mut n_stored = 0;
+    while store.append(&rows[n_stored..n_stored + 10]).await.is_ok() {
+        n_stored += 10;
+    }
+    assert!(n_stored > 20, "{n_stored}");
+    assert_eq!(store.shrink(20).await.unwrap(), 20);
+    store.append(&rows[n_stored..n_stored + 5]).await.unwrap();
     store.db().limit_pages(0).await.unwrap();
     store.append(&rows).await.unwrap();
     assert_eq!(store.count().await.unwrap(), 2_000);
