@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::limits::Limiter;
 use crate::messages::{Board, Clock, ModuleInfo, Operator};
 use crate::redis::Redis;
+use crate::telemetry::event_log::EventLog;
 
 mod access;
 mod answer;
@@ -59,6 +60,8 @@ pub struct HubDeps {
     pub db: Db,
     pub directory: Arc<Directory>,
     pub clock: Clock,
+    /// What happened, in memory and in the store.
+    pub events: Arc<EventLog>,
     /// Written by the platforms.
     pub board: Arc<Board>,
     /// `None`: none is configured.

@@ -90,13 +90,17 @@ impl Node {
 
         let spawner = Arc::new(NodeSpawner::default());
         let sampler = memory::Sampler::open(&config.limits)?;
-        let directory = boot::directory(&config, sampler.memory(), Arc::clone(&spawner));
+        let events = boot::event_log(&config);
+        let notes = Arc::clone(&events.recorder);
+        let directory = boot::directory(&config, sampler.memory(), notes, Arc::clone(&spawner));
         let last_abort = LastAbort::take(&config.node.data_dir);
-        let services = Arc::new(boot::services(&config, db, directory, Arc::clone(&spawner), last_abort));
+        let services =
+            Arc::new(boot::services(&config, db, (directory, events), Arc::clone(&spawner), last_abort));
         spawner.serve(Arc::clone(&services));
         boot::seed_commands(&config, &services).await?;
         boot::load_channels(&config, &services, options.console).await?;
         outbox::forget_unknown(&services).await?;
+        boot::resume_event_log(&config, &services).await?;
 
         let listener = TcpListener::bind(config.hub.listen).await.with_context(|| {
             format!(

@@ -14,6 +14,7 @@ use crate::cluster::ChannelSlot;
 use crate::messages::{ChannelMsg, ModuleAction};
 use state::State;
 
+pub mod events;
 pub mod flush;
 pub mod gate;
 pub mod intake;

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use storage::{Db, Effect, OpId, Scope, StorageError, Tx};
 use tokio::sync::oneshot;
 
-use self::answers::Answers;
+use self::answers::{Answers, Operation};
 use super::{ModuleError, Services};
 use crate::cluster::ChannelSlot;
 use crate::messages::{ChatEvent, Chatter, CommandTable, Reply, Source};
@@ -159,11 +159,12 @@ impl Context {
         let (source, id) = self.cause();
         let op = OpId::new(&scope, source.as_str(), &id, self.module, step)?;
         let services = Arc::clone(&self.services);
-        let now = self.now();
+        let (event, module, now) = (Arc::clone(&self.event), self.module, self.now());
+        let operation = Operation { scope, op, now, event, module };
         let (tell, told) = oneshot::channel();
         let answers = Answers::new(self, say);
         let unit = async move {
-            let replies = answers::run(&services, (scope, &op, now), work, answers).await;
+            let replies = answers::run(&services, operation, work, answers).await;
             if let Err(Ok(given_up)) = tell.send(replies) {
                 // The call was given up, the effect stands: the outbox says what came of it.
                 given_up.iter().for_each(answers::release);

@@ -256,14 +256,15 @@ impl ModuleActor {
             );
             return;
         }
-        origin.sink.deliver(OutboundReply {
+        let reply = OutboundReply {
             channel_id: self.slot.id,
             reply,
             in_reply_to: origin.event.message_id.clone(),
             received: origin.received,
             correlation_id: origin.event.correlation_id,
             permit: origin.permit.clone(),
-        });
+        };
+        self.services.say(&self.slot, &**origin.sink, reply);
     }
 
     fn report(&self, ticket: u64, event: &ChatEvent, end: CallEnd) {

@@ -14,9 +14,13 @@ use super::modules::Registry;
 use crate::cluster::{ChannelSlot, Directory};
 use crate::config::LimitsConfig;
 use crate::messages::spawner::SharedSpawner;
-use crate::messages::{ChatEvent, Chatter, Clock, Ends, EventKind, Pressure, Source};
+use crate::messages::{
+    ChatEvent, Chatter, Clock, Ends, EventKind, EventRecord, OutboundReply, Pressure, ReplySink, Source,
+    What, record,
+};
 use crate::telemetry::breakers::Breakers;
 use crate::telemetry::command_meters::CommandMeters;
+use crate::telemetry::event_log::EventLog;
 use crate::telemetry::poll_slots::PollSlots;
 
 /// The handles that actors share; made once at the start of the node.
@@ -37,6 +41,8 @@ pub struct Services {
     /// What the metrics show of all breakers.
     pub breakers: Arc<Breakers>,
     pub meters: CommandMeters,
+    /// What happened; for those who look back.
+    pub events: Arc<EventLog>,
     /// Channels whose table is read at the same time; the others wait their turn.
     pub loads: Arc<Semaphore>,
     /// Where the watchdog sees which module is being polled.
@@ -60,6 +66,15 @@ impl Services {
     /// Whether this pair stood still when the last process was aborted.
     pub fn is_suspect(&self, slot: &ChannelSlot, module: &str) -> bool {
         self.suspects.iter().any(|(key, name)| name == module && *key == slot.key())
+    }
+
+    /// Hands a reply to where it goes. While the channel is recorded, what it says is kept.
+    pub fn say(&self, slot: &ChannelSlot, sink: &dyn ReplySink, reply: OutboundReply) {
+        if slot.is_recorded() {
+            let text = record::line_text(&reply.reply.text);
+            self.directory.recorder().note(EventRecord::of_reply(&reply, What::Said { text }));
+        }
+        sink.deliver(reply);
     }
 
     /// An event that nobody wrote: ours, with the owner's level.

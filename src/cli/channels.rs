@@ -1,4 +1,4 @@
-//! `waddlebot channels`: add, remove, list and import.
+//! `waddlebot channels`: add, remove, list, import, and looking back.
 
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -9,6 +9,8 @@ use serde_json::json;
 
 use super::client::Client;
 use super::output::{Failure, field, print_json, table};
+
+mod looking_back;
 
 /// Keys sent in one call.
 const KEYS_PER_CALL: usize = 500;
@@ -42,19 +44,12 @@ pub enum ChannelsCommand {
         /// The list
         file: PathBuf,
     },
-    /// Say what happened to a message
-    Why {
-        /// The message's id
-        message: String,
-    },
-    /// Keep all lines of a channel for a while
-    Record {
-        /// platform:login
-        key: String,
-        /// For example 1h
-        #[arg(long = "for", value_name = "TIME")]
-        duration: String,
-    },
+    /// Say why the bot did, or did not, answer
+    Why(looking_back::WhyArgs),
+    /// Keep all lines of a channel, with their texts, for a while
+    Record(looking_back::RecordArgs),
+    /// Show what today's configuration would do with recorded lines
+    Replay(looking_back::ReplayArgs),
 }
 
 pub(super) async fn run(client: &Client, command: ChannelsCommand, json: bool) -> Result<(), Failure> {
@@ -71,9 +66,9 @@ pub(super) async fn run(client: &Client, command: ChannelsCommand, json: bool) -
         }
         ChannelsCommand::List => list(client, json).await,
         ChannelsCommand::Import { file } => import(client, &file, json).await,
-        ChannelsCommand::Why { .. } | ChannelsCommand::Record { .. } => {
-            Err(Failure::said("not in this version"))
-        }
+        ChannelsCommand::Why(args) => looking_back::why(client, &args, json).await,
+        ChannelsCommand::Record(args) => looking_back::record(client, &args, json).await,
+        ChannelsCommand::Replay(args) => looking_back::replay(client, &args, json).await,
     }
 }
 

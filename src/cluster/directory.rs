@@ -5,10 +5,11 @@
 //! a chat line never comes to the map and its lock.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwapOption;
+use chrono::{DateTime, Utc};
 use domain::stream_info::StreamInfo;
 use domain::{ChannelId, ChannelKey, CommunityId, Platform};
 use ractor::ActorRef;
@@ -17,10 +18,16 @@ use tokio::sync::watch;
 
 use super::versions::Versions;
 use crate::messages::spawner::SharedSpawner;
-use crate::messages::{ByteBudget, ChannelMsg, Delivery, EventClass, Lane, Memory, Offer, ReplySink};
+use crate::messages::{
+    ByteBudget, ChannelMsg, Delivery, EventClass, Lane, Memory, Offer, Recorder, ReplySink,
+};
 
 /// The label of `messages_dropped_total` for what is shed because memory is short.
 const MEMORY: &str = "memory";
+
+/// Who wants every line of a channel: modules, or the event log while the channel is recorded.
+const FOR_MODULES: u8 = 1;
+const FOR_THE_LOG: u8 = 2;
 
 /// What every part of the node may know of a channel without asking its actor.
 #[derive(Debug)]
@@ -35,8 +42,8 @@ pub struct ChannelSlot {
     pub lane: Lane,
     /// Plain lines seen since the start; timers compare two readings.
     lines: AtomicU64,
-    /// A module asked for every line of this channel.
-    wants_lines: AtomicBool,
+    /// Whether somebody asked for every line of this channel, and who.
+    wants_lines: AtomicU8,
     /// `None` = unknown, which is said as unknown.
     stream: ArcSwapOption<StreamInfo>,
     /// Where the platform sends what nobody asked for (timers); `None` while no platform serves the channel.
@@ -75,11 +82,24 @@ impl ChannelSlot {
     }
 
     pub fn wants_lines(&self) -> bool {
-        self.wants_lines.load(Ordering::Relaxed)
+        self.wants_lines.load(Ordering::Relaxed) != 0
     }
 
     pub fn set_wants_lines(&self, wants: bool) {
-        self.wants_lines.store(wants, Ordering::Relaxed);
+        self.want(FOR_MODULES, wants);
+    }
+
+    /// Whether the channel's lines are kept with their texts.
+    pub fn is_recorded(&self) -> bool {
+        self.wants_lines.load(Ordering::Relaxed) & FOR_THE_LOG != 0
+    }
+
+    fn want(&self, who: u8, wants: bool) {
+        if wants {
+            self.wants_lines.fetch_or(who, Ordering::Relaxed);
+        } else {
+            self.wants_lines.fetch_and(!who, Ordering::Relaxed);
+        }
     }
 
     pub fn stream(&self) -> Option<Arc<StreamInfo>> {
@@ -124,6 +144,10 @@ pub struct Directory {
     budget: Arc<ByteBudget>,
     /// How near the process is to its ceiling; supervision holds the other end.
     memory: Arc<Memory>,
+    /// Takes notes of what happened; the event log's writer holds the other end.
+    recorder: Arc<Recorder>,
+    /// Until when which channels are recorded.
+    recordings: Mutex<HashMap<ChannelId, DateTime<Utc>>>,
     channel_bound: usize,
     /// Whether a module wants every line of a channel where nobody said otherwise.
     lines_wanted: bool,
@@ -141,6 +165,8 @@ impl Directory {
             maps: RwLock::default(),
             budget,
             memory: Arc::default(),
+            recorder: Arc::default(),
+            recordings: Mutex::default(),
             channel_bound,
             lines_wanted: false,
             versions: Versions::default(),
@@ -161,6 +187,44 @@ impl Directory {
     pub fn with_memory(mut self, memory: Arc<Memory>) -> Self {
         self.memory = memory;
         self
+    }
+
+    /// Notes what happens in `recorder`.
+    #[must_use]
+    pub fn with_recorder(mut self, recorder: Arc<Recorder>) -> Self {
+        self.recorder = recorder;
+        self
+    }
+
+    /// Takes notes of what happens.
+    pub const fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
+
+    /// Keeps all lines of a channel until then; `None` ends that.
+    pub fn record(&self, channel_id: ChannelId, until: Option<DateTime<Utc>>) {
+        let mut recordings = self.recordings.lock().unwrap_or_else(PoisonError::into_inner);
+        match until {
+            Some(until) => drop(recordings.insert(channel_id, until)),
+            None => drop(recordings.remove(&channel_id)),
+        }
+        if let Some(slot) = self.get(channel_id) {
+            slot.want(FOR_THE_LOG, until.is_some());
+        }
+    }
+
+    /// Ends the recordings whose time is over.
+    pub fn end_recordings(&self, now: DateTime<Utc>) {
+        let recordings = self.recordings.lock().unwrap_or_else(PoisonError::into_inner);
+        let over: Vec<_> = recordings
+            .iter()
+            .filter(|(_, until)| **until <= now)
+            .map(|(channel_id, _)| *channel_id)
+            .collect();
+        drop(recordings);
+        for channel_id in over {
+            self.record(channel_id, None);
+        }
     }
 
     /// The bytes that all lanes share.
@@ -201,7 +265,7 @@ impl Directory {
             platform_id: ArcSwapOption::from_pointee(spec.platform_id),
             lane: Lane::new(self.channel_bound, Arc::clone(&self.budget)),
             lines: AtomicU64::new(0),
-            wants_lines: AtomicBool::new(self.lines_wanted),
+            wants_lines: AtomicU8::new(if self.lines_wanted { FOR_MODULES } else { 0 }),
             stream: ArcSwapOption::empty(),
             outlet: ArcSwapOption::empty(),
             actor: ArcSwapOption::empty(),
@@ -259,7 +323,7 @@ impl Directory {
     pub fn sheds_unmade(&self, slot: &ChannelSlot, class: EventClass) -> bool {
         let memory = self.memory.sheds(class).then_some(MEMORY);
         let reason = memory.or_else(|| slot.lane.sheds(class));
-        reason.inspect(|reason| count_dropped(reason)).is_some()
+        reason.inspect(|reason| self.count_dropped(slot, reason)).is_some()
     }
 
     /// Puts an event into its channel's lane and wakes the channel when needed. What is shed is counted here and its
@@ -274,7 +338,7 @@ impl Directory {
             Offer::Queued { wake: true } => self.wake(slot),
             Offer::Queued { wake: false } | Offer::Full(_) => {}
             Offer::Shed { reason, delivery } => {
-                count_dropped(reason);
+                self.count_dropped(slot, reason);
                 delivery.sink.done(&crate::messages::Completion {
                     outcome: domain::Outcome::Shed,
                     command: None,
@@ -283,6 +347,11 @@ impl Directory {
             }
         }
         offer
+    }
+
+    fn count_dropped(&self, slot: &ChannelSlot, reason: &'static str) {
+        metrics::counter!("waddlebot_messages_dropped_total", "reason" => reason).increment(1);
+        self.recorder.shed(slot.id, reason);
     }
 
     /// Wakes a channel's actor, or has it started.
@@ -323,10 +392,6 @@ impl Directory {
             }
         }
     }
-}
-
-fn count_dropped(reason: &'static str) {
-    metrics::counter!("waddlebot_messages_dropped_total", "reason" => reason).increment(1);
 }
 
 #[cfg(test)]

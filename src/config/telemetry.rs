@@ -21,6 +21,8 @@ pub struct TelemetryConfig {
     pub log_format: LogFormat,
     /// Share of the traces that are kept, 0 to 1.
     pub sample_ratio: f64,
+    /// How long the event log is kept; zero = it is off.
+    pub event_log_kept: chrono::TimeDelta,
 }
 
 impl TelemetryConfig {
@@ -38,8 +40,13 @@ impl TelemetryConfig {
                 LogFormat::Text,
             ),
             sample_ratio: section.number("sample_ratio", 1.0, 0.0..=1.0),
+            event_log_kept: event_log_kept(section.count("event_log_days", 7, 0..=365)),
         }
     }
+}
+
+fn event_log_kept(days: usize) -> chrono::TimeDelta {
+    chrono::TimeDelta::days(i64::try_from(days).unwrap_or_default())
 }
 
 fn parse_filter(text: &str) -> Result<String, String> {

@@ -6,14 +6,17 @@ use std::time::Duration;
 use domain::Outcome;
 use tokio::sync::oneshot;
 
-use crate::messages::{Completion, OutboundReply, Reply, ReplySink};
+use crate::messages::{Completion, EventRecord, OutboundReply, Recorder, Reply, ReplySink, What};
 
 /// Most replies of one event.
 const REPLIES_MAX: usize = 16;
 
 /// A sink whose replies wait for an HTTP handler.
 #[derive(Debug)]
-pub(super) struct Collector(Mutex<Open>);
+pub(super) struct Collector {
+    open: Mutex<Open>,
+    recorder: Arc<Recorder>,
+}
 
 #[derive(Debug)]
 struct Open {
@@ -38,9 +41,10 @@ pub(super) enum Ending {
 }
 
 /// A collector and the half that waits for it.
-pub(super) fn collector() -> (Arc<Collector>, Collected) {
+pub(super) fn collector(recorder: Arc<Recorder>) -> (Arc<Collector>, Collected) {
     let (tell, told) = oneshot::channel();
-    (Arc::new(Collector(Mutex::new(Open { replies: Vec::new(), end: Some(tell) }))), Collected(told))
+    let open = Mutex::new(Open { replies: Vec::new(), end: Some(tell) });
+    (Arc::new(Collector { open, recorder }), Collected(told))
 }
 
 impl Collected {
@@ -61,7 +65,7 @@ impl Collector {
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,10 +73,12 @@ impl ReplySink for Collector {
     fn deliver(&self, reply: OutboundReply) {
         let mut open = self.lock();
         if open.end.is_some() && open.replies.len() < REPLIES_MAX {
+            self.recorder.note(EventRecord::of_reply(&reply, What::written()));
             open.replies.push(reply.reply);
             return;
         }
         let reason = if open.end.is_some() { "too_many_replies" } else { "caller_gone" };
+        self.recorder.note(EventRecord::of_reply(&reply, What::dropped(reason)));
         metrics::counter!("waddlebot_replies_dropped_total", "platform" => "router", "reason" => reason)
             .increment(1);
     }
@@ -116,7 +122,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn replies_arrive_in_order_and_at_most_sixteen() {
-        let (sink, collected) = collector();
+        let (sink, collected) = collector(Arc::default());
         for n in 0..20 {
             sink.deliver(reply(&n.to_string()));
         }
@@ -133,7 +139,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_event_that_nobody_ends_ends_with_the_limit() {
-        let (sink, collected) = collector();
+        let (sink, collected) = collector(Arc::default());
         let started = tokio::time::Instant::now();
         assert!(matches!(collected.wait(Duration::from_secs(6)).await, Ending::TimedOut));
         assert_eq!(started.elapsed(), Duration::from_secs(6));
@@ -142,7 +148,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_event_that_is_dropped_ends_at_once() {
-        let (sink, collected) = collector();
+        let (sink, collected) = collector(Arc::default());
         drop(sink);
         assert!(matches!(collected.wait(Duration::from_secs(6)).await, Ending::Dropped));
     }

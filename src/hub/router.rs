@@ -85,6 +85,10 @@ pub(super) fn table() -> Vec<Endpoint> {
         keyed(M::POST, "/api/v1/channels/{key}/modules/{name}/restart", api::channels::modules::restart),
         keyed(M::POST, "/api/v1/channels/{key}/modules/{name}/enable", api::channels::modules::enable),
         keyed(M::POST, "/api/v1/channels/{key}/modules/{name}/disable", api::channels::modules::disable),
+        keyed(M::GET, "/api/v1/channels/{key}/events", api::channels::events::list),
+        keyed(M::POST, "/api/v1/channels/{key}/recording", api::channels::recording::create),
+        keyed(M::DELETE, "/api/v1/channels/{key}/recording", api::channels::recording::remove),
+        keyed(M::POST, "/api/v1/channels/{key}/replay", api::channels::replay::create),
         keyed(M::GET, "/api/v1/modules", api::modules::list),
         keyed(M::GET, "/api/v1/audit", api::audit::list),
         // Who manages a channel's commands

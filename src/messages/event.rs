@@ -104,6 +104,13 @@ pub struct Chatter {
     pub level: Level,
 }
 
+impl Chatter {
+    /// What people call the user.
+    pub fn shown_name(&self) -> &str {
+        if self.display_name.is_empty() { &self.login } else { &self.display_name }
+    }
+}
+
 /// One event of one channel. Serializable: a module may later run outside the process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChatEvent {

@@ -6,6 +6,8 @@ use domain::ChannelId;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
+use super::{ReplayAsk, ReplayPage};
+
 /// A part of the node as its supervisor sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PartReport {
@@ -22,6 +24,10 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
 
     /// The node's parts and how they are, in the order of their names; empty when the root does not answer.
     fn parts(&self) -> BoxFuture<'static, Vec<PartReport>>;
+
+    /// Runs recorded lines of a channel through today's configuration; sends and writes nothing. The error is a sentence.
+    fn replay(&self, channel_id: ChannelId, ask: ReplayAsk)
+    -> BoxFuture<'static, Result<ReplayPage, String>>;
 
     /// Begins a soft stop of the node: no new events, what is under way is finished.
     fn drain(&self);

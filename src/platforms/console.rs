@@ -16,8 +16,8 @@ use ulid::Ulid;
 use super::{PlatformDeps, PlatformSpec};
 use crate::cluster::ChannelSlot;
 use crate::messages::{
-    ChatEvent, Chatter, Completion, Delivery, EventClass, EventKind, Once, OutboundReply, PlatformReport,
-    ReplySink, Source,
+    ChatEvent, Chatter, Completion, Delivery, EventClass, EventKind, EventRecord, Once, OutboundReply,
+    PlatformReport, Recorder, ReplySink, Source, What,
 };
 
 pub const SPEC: PlatformSpec = PlatformSpec {
@@ -55,7 +55,7 @@ impl Actor for Console {
         let slot = self.deps.directory.all().into_iter().find(|slot| slot.platform == Platform::Console);
         if let Some(slot) = &slot {
             slot.set_stream(domain::stream_info::StreamInfo::always_live(self.deps.clock.now()));
-            slot.set_outlet(Some(Arc::new(Screen)));
+            slot.set_outlet(Some(Arc::new(Screen { recorder: Arc::clone(self.deps.directory.recorder()) })));
         }
         let (tell, mut typed) = mpsc::channel(LINES_AHEAD_MAX);
         std::thread::Builder::new().name("console".to_owned()).spawn(move || {
@@ -110,7 +110,8 @@ impl Actor for Console {
             traceparent: None,
             metadata: Map::new(),
         };
-        let (event, sink) = (Arc::new(event), Arc::new(Screen));
+        let screen = Screen { recorder: Arc::clone(self.deps.directory.recorder()) };
+        let (event, sink) = (Arc::new(event), Arc::new(screen));
         let delivery = Delivery { event, received: Instant::now(), sink, permit: None };
         self.deps.directory.route(slot, delivery, EventClass::Command);
         Ok(())
@@ -161,7 +162,9 @@ fn drop_line(reason: &'static str) {
 
 /// Writes replies to the terminal.
 #[derive(Debug)]
-struct Screen;
+struct Screen {
+    recorder: Arc<Recorder>,
+}
 
 impl Screen {
     fn print(text: &str) {
@@ -181,6 +184,7 @@ impl ReplySink for Screen {
             return;
         }
         Self::print(&reply.reply.text);
+        self.recorder.note(EventRecord::of_reply(&reply, What::written()));
         metrics::histogram!("waddlebot_reply_latency_seconds").record(reply.received.elapsed());
     }
 

@@ -20,9 +20,10 @@ use crate::cluster::Directory;
 use crate::cluster::directory::SlotSpec;
 use crate::config::Config;
 use crate::messages::spawner::SharedSpawner;
-use crate::messages::{ByteBudget, Clock, CommandInfo, Memory, ModuleInfo};
+use crate::messages::{ByteBudget, Clock, CommandInfo, EventRecord, Memory, ModuleInfo, Recorder, What};
 use crate::redis::{Redis, RedisOptions};
 use crate::telemetry::command_meters::CommandMeters;
+use crate::telemetry::event_log::EventLog;
 
 /// Channels read or added in one go.
 const PAGE: u32 = 500;
@@ -75,18 +76,31 @@ pub fn storage_options(config: &Config) -> StorageOptions {
     }
 }
 
-pub fn directory(config: &Config, memory: Arc<Memory>, spawner: Arc<NodeSpawner>) -> Arc<Directory> {
+/// The event log as the configuration has it; its writer opens it.
+pub fn event_log(config: &Config) -> Arc<EventLog> {
+    let kept = config.telemetry.event_log_kept;
+    let recorder = Arc::new(Recorder::new(Clock::System, &config.node.id, !kept.is_zero()));
+    let file = config.node.data_dir.join("events.db");
+    Arc::new(EventLog::new(recorder, kept, storage_options(config), file))
+}
+
+pub fn directory(
+    config: &Config,
+    memory: Arc<Memory>,
+    recorder: Arc<Recorder>,
+    spawner: Arc<NodeSpawner>,
+) -> Arc<Directory> {
     let budget = Arc::new(ByteBudget::new(config.limits.data_budget_bytes));
     let spawner: SharedSpawner = spawner;
     let lines_wanted = MODULES.iter().any(|spec| spec.lines);
     let directory = Directory::new(config.limits.channel_mailbox, budget, spawner);
-    Arc::new(directory.with_lines_wanted(lines_wanted).with_memory(memory))
+    Arc::new(directory.with_lines_wanted(lines_wanted).with_memory(memory).with_recorder(recorder))
 }
 
 pub fn services(
     config: &Config,
     db: Db,
-    directory: Arc<Directory>,
+    (directory, events): (Arc<Directory>, Arc<EventLog>),
     spawner: Arc<NodeSpawner>,
     last_abort: Option<LastAbort>,
 ) -> Services {
@@ -111,6 +125,7 @@ pub fn services(
         ends: Arc::default(),
         breakers: Arc::default(),
         meters: CommandMeters::default(),
+        events,
         loads: Arc::new(Semaphore::new(LOADS_MAX)),
         poll_slots: Arc::default(),
         suspects: last_abort.into_iter().map(|abort| (abort.channel_key, abort.module)).collect(),
@@ -135,6 +150,16 @@ fn seed_row(seed: &crate::config::SeedCommand) -> storage::commands::CommandSpec
         cooldown_secs: i64::try_from(seed.cooldown.as_secs()).unwrap_or(i64::MAX),
         ..storage::commands::CommandSpec::custom(seed.name.as_str(), seed.response.as_str())
     }
+}
+
+/// Goes on with the recordings that the last process had, and notes that this one started.
+pub async fn resume_event_log(config: &Config, services: &Services) -> anyhow::Result<()> {
+    for recording in storage::recordings::running(&services.db, services.clock.now()).await? {
+        services.directory.record(recording.channel_id, Some(recording.until));
+    }
+    let started = What::Started { node_id: config.node.id.as_str().into() };
+    services.directory.recorder().note(EventRecord::about(None, started));
+    Ok(())
 }
 
 /// Adds the configured channels to the storage, then every active one to the directory, page by page.

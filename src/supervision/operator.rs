@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::spawner::NodeSpawner;
 use super::supervisor::{ChildId, SupervisorMsg};
+use crate::actors::{Services, replay};
 use crate::cluster::Directory;
-use crate::messages::{ChannelMsg, Operator, PartReport};
+use crate::messages::{ChannelMsg, Operator, PartReport, ReplayAsk, ReplayPage};
 
 /// An answer that takes longer is given up.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -20,6 +21,8 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct NodeOperator {
     pub spawner: Arc<NodeSpawner>,
     pub directory: Arc<Directory>,
+    /// For replays, which ask the gate.
+    pub services: Arc<Services>,
     /// Cancelled to begin a soft stop.
     pub drain: CancellationToken,
 }
@@ -54,6 +57,18 @@ impl Operator for NodeOperator {
                 Ok(CallResult::Success(parts)) => parts,
                 _ => Vec::new(),
             }
+        })
+    }
+
+    fn replay(
+        &self,
+        channel_id: ChannelId,
+        ask: ReplayAsk,
+    ) -> BoxFuture<'static, Result<ReplayPage, String>> {
+        let (services, slot) = (Arc::clone(&self.services), self.directory.get(channel_id));
+        Box::pin(async move {
+            let slot = slot.ok_or("that channel is not here any more")?;
+            replay::replay(&services, &slot, ask).await
         })
     }
 

@@ -27,6 +27,7 @@ use crate::limits::Limiter;
 use crate::messages::{Board, ByteBudget};
 use crate::platforms::{PLATFORMS, PlatformDeps, PlatformSpec};
 use crate::redis::Redis;
+use crate::telemetry::event_writer::EventWriter;
 
 /// Everything that parts are made from.
 pub struct Wiring {
@@ -84,6 +85,7 @@ impl Child for PartChild {
     fn spawn(&self, supervisor: ActorCell) -> Spawned {
         let wiring = Arc::clone(&self.wiring);
         match self.part {
+            Part::Events => Box::pin(events(wiring, supervisor)),
             Part::Modules => Box::pin(modules(wiring, supervisor)),
             Part::Channels => Box::pin(channels(wiring, supervisor)),
             Part::Upkeep => Box::pin(async move {
@@ -107,6 +109,19 @@ impl Child for PartChild {
             Part::Hub => Box::pin(hub(wiring, supervisor)),
         }
     }
+}
+
+async fn events(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
+    let (log, clock) = (Arc::clone(&wiring.services.events), wiring.services.clock.clone());
+    let run = Arc::new(move |stop: CancellationToken| -> BoxFuture<'static, Result<(), String>> {
+        let writer = EventWriter::new(Arc::clone(&log), clock.clone());
+        Box::pin(async move {
+            writer.run(stop).await;
+            Ok(())
+        })
+    });
+    let actor = TaskActor { name: "events", run, tasks: wiring.spawner.tasks.clone() };
+    Ok(Actor::spawn_linked(None, actor, (), supervisor).await?.0.get_cell())
 }
 
 async fn modules(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
@@ -188,6 +203,7 @@ fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
         db: services.db.clone(),
         directory: Arc::clone(&services.directory),
         clock: services.clock.clone(),
+        events: Arc::clone(&services.events),
         board: Arc::clone(&wiring.board),
         redis: wiring.redis.clone(),
         limiter: Arc::clone(&wiring.limiter),
@@ -197,6 +213,7 @@ fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
         operator: Arc::new(NodeOperator {
             spawner: Arc::clone(&wiring.spawner),
             directory: Arc::clone(&services.directory),
+            services: Arc::clone(services),
             drain: wiring.drain.clone(),
         }),
         node: hub::NodeInfo {

@@ -6,6 +6,7 @@ use crate::platforms::PLATFORMS;
 /// A part of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    Events,
     Modules,
     Channels,
     Upkeep,
@@ -21,6 +22,7 @@ impl Part {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Modules => "modules",
+            Self::Events => "events",
             Self::Channels => "channels",
             Self::Upkeep => "upkeep",
             Self::Changes => "changes",
@@ -36,6 +38,7 @@ impl Part {
             Self::Modules => {
                 "one actor per channel and module in use; its channel's breaker decides on restarts"
             }
+            Self::Events => "writes what happened into the event log; nobody waits for it",
             Self::Channels => "one actor per channel in use; 5 crashes in 60 s park it for 5 minutes",
             Self::Changes => "follows what other processes changed",
             Self::Outbox => "notes which replies left, sends what nobody holds",
@@ -49,16 +52,8 @@ impl Part {
 
 /// The parts in start order: who takes events is there before who brings them.
 pub const fn parts() -> &'static [Part] {
-    &[
-        Part::Modules,
-        Part::Channels,
-        Part::Upkeep,
-        Part::Changes,
-        Part::Outbox,
-        Part::Scheduler,
-        Part::Platforms,
-        Part::Hub,
-    ]
+    use Part::{Changes, Channels, Events, Hub, Modules, Outbox, Platforms, Scheduler, Upkeep};
+    &[Events, Modules, Channels, Upkeep, Changes, Outbox, Scheduler, Platforms, Hub]
 }
 
 /// The tree as `waddlebot tree` prints it.

@@ -105,6 +105,7 @@ impl Upkeep {
     }
 
     fn publish(&self, round: &Round) {
+        self.services.directory.end_recordings(self.services.clock.now());
         metrics::gauge!("waddlebot_channels_owned").set(round.slots.len() as f64);
         for platform in Platform::ALL {
             metrics::gauge!("waddlebot_active_channels", "service" => SERVICE, "platform" => platform.as_str())

@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 use waddlebot::limits::{Limit, Limiter};
 use waddlebot::redis::{Redis, RedisState};
 
-use crate::node::{Launch, Node, PATIENCE, eventually};
+use crate::node::{Launch, Node, eventually};
 use crate::redis_server::RedisServer;
 
 const CALLERS: usize = 64;

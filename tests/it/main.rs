@@ -5,6 +5,7 @@ mod cache;
 mod channel_life;
 mod console;
 mod doctor;
+mod event_log;
 mod fake_twitch;
 mod faults;
 mod house;

@@ -157,7 +157,16 @@ impl Db {
     /// [`StorageError::Invalid`] for a wrong address, [`StorageError::ReadOnly`] for a folder that cannot be
     /// written, [`StorageError::Unavailable`] (a retry helps) for a server that does not answer within 3 s.
     pub async fn open(options: &StorageOptions) -> Result<Self, StorageError> {
-        let (pools, place) = connect::connect(options).await?;
+        Self::open_with(options, true).await
+    }
+
+    /// As [`Db::open`], for a `SQLite` file that may lose its last seconds when the machine stops.
+    pub(crate) async fn open_unsynced(options: &StorageOptions) -> Result<Self, StorageError> {
+        Self::open_with(options, false).await
+    }
+
+    async fn open_with(options: &StorageOptions, synced: bool) -> Result<Self, StorageError> {
+        let (pools, place) = connect::connect(options, synced).await?;
         let db = Self { inner: Arc::new(Inner { pools, place, slow_query: options.slow_query }) };
         db.ping().await?;
         Ok(db)

@@ -46,6 +46,13 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../../migrations/postgres/0002_effects.sql"),
         oldest_program: 1,
     },
+    Migration {
+        version: 4,
+        description: "event log",
+        sqlite: include_str!("../../../migrations/sqlite/0004_event_log.sql"),
+        postgres: include_str!("../../../migrations/postgres/0004_event_log.sql"),
+        oldest_program: 1,
+    },
 ];
 
 impl Migration {

@@ -2,8 +2,8 @@
 
 use crate::db::{self, Statement};
 use crate::{
-    aliases, audit, bot_accounts, changes, channels, commands, communities, cooldowns, counters, migrate,
-    module_states, outbox, persons, presence, roles, settings, timers, unit_of_work,
+    aliases, audit, bot_accounts, changes, channels, commands, communities, cooldowns, counters, event_log,
+    migrate, module_states, outbox, persons, presence, recordings, roles, settings, timers, unit_of_work,
 };
 
 /// The lists of all files.
@@ -21,10 +21,12 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     communities::STATEMENTS,
     cooldowns::STATEMENTS,
     counters::STATEMENTS,
+    event_log::STATEMENTS,
     module_states::STATEMENTS,
     outbox::STATEMENTS,
     persons::STATEMENTS,
     presence::STATEMENTS,
+    recordings::STATEMENTS,
     roles::STATEMENTS,
     settings::STATEMENTS,
     timers::STATEMENTS,

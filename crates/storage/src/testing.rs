@@ -4,6 +4,7 @@
 //! without that variable the first test that needs one starts one. A missing `PostgreSQL` is a failure, never a
 //! skip.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use crate::db::Pools;
 use crate::rows::new_id;
-use crate::{Db, StorageError, StorageOptions};
+use crate::{Db, EventStore, StorageError, StorageOptions};
 
 mod server;
 
@@ -75,6 +76,13 @@ pub async fn postgres() -> TestDatabase {
 /// A new `PostgreSQL` database without tables.
 pub async fn empty_postgres() -> TestDatabase {
     new_postgres(None).await
+}
+
+/// The event log beside a test's database.
+pub async fn event_store(test: &TestDatabase) -> EventStore {
+    let folder = test.folder.as_ref().map_or_else(std::env::temp_dir, |folder| folder.path().to_owned());
+    let options = StorageOptions::new(&test.url);
+    EventStore::open(&options, &folder.join("events.db")).await.expect("the event log opens")
 }
 
 async fn new_postgres(template: Option<&str>) -> TestDatabase {
@@ -165,4 +173,30 @@ impl Db {
         conn.execute(AssertSqlSafe(pragma)).await.expect("the pragma is right");
         Ok(())
     }
+}
+
+/// How many rows each table holds, for tests that nothing was written.
+pub async fn row_counts(db: &Db) -> BTreeMap<String, i64> {
+    let names: Vec<(String,)> = match db.pools() {
+        Pools::Lite { readers, .. } => {
+            sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table'").fetch_all(readers).await
+        }
+        Pools::Pg(pool) => {
+            sqlx::query_as("SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = 'public'")
+                .fetch_all(pool)
+                .await
+        }
+    }
+    .expect("the tables are listed");
+    let mut counts = BTreeMap::new();
+    for (name,) in names {
+        let text = AssertSqlSafe(format!("SELECT COUNT(*) FROM {name}"));
+        let (count,): (i64,) = match db.pools() {
+            Pools::Lite { readers, .. } => sqlx::query_as(text).fetch_one(readers).await,
+            Pools::Pg(pool) => sqlx::query_as(text).fetch_one(pool).await,
+        }
+        .expect("the rows are counted");
+        counts.insert(name, count);
+    }
+    counts
 }

@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod commands;
+mod event_log;
 mod faults;
 mod migrations;
 mod outbox;

@@ -27,9 +27,16 @@ impl State {
         if self.is_repeat(&delivery) {
             let source = delivery.event.source.as_str();
             metrics::counter!("waddlebot_duplicates_suppressed_total", "source" => source).increment(1);
+            self.log_repeat(&delivery.event);
             // No `done`: a repeat is not handled a second time, and the balance of lines counts it as a duplicate.
             return;
         }
+        self.log_line(&delivery.event);
+        self.dispatch(delivery);
+    }
+
+    /// What an event is decides who gets it; without its table it waits, and comes here again.
+    pub fn dispatch(&mut self, delivery: Delivery) {
         let may_command = delivery.event.kind.may_command();
         if may_command && CommandLine::parse(&delivery.event.text).is_none() {
             self.plain_line(&delivery);
@@ -166,11 +173,12 @@ impl State {
         if let Some(text) = refusal.said_in_chat(&name)
             && self.said.should_say(user, &what, Instant::now(), window)
         {
-            delivery.sink.deliver(reply(text));
+            self.services.say(&self.slot, &*delivery.sink, reply(text));
         }
         let outcome = Outcome::Refused { refusal };
         self.count_command(&name, &outcome);
         self.note(format!("!{name} by {}", delivery.event.user.login), outcome.clone());
+        self.log_ended(&delivery.event, delivery.received, (&name, None), outcome.clone());
         delivery.sink.done(&Completion { outcome, command: command.map(Arc::from), module: None });
     }
 

@@ -8,6 +8,8 @@ use domain::{CooldownLeft, Refusal};
 use storage::{Db, StorageError};
 
 use super::state::{State, Table};
+use crate::actors::Services;
+use crate::cluster::ChannelSlot;
 use crate::messages::channel::LoadedChannel;
 use crate::messages::{ChannelMsg, CommandTable, CustomCommand, Delivery, TableEntry};
 
@@ -95,7 +97,8 @@ impl State {
         };
         for delivery in std::mem::take(&mut self.waiting) {
             if matches!(self.table, Table::Ready(_)) {
-                self.resume(delivery);
+                // Dedup has seen it already.
+                self.dispatch(delivery);
             } else {
                 self.forget_id(&delivery);
                 self.refuse(&delivery, None, Refusal::NotLoaded);
@@ -105,12 +108,6 @@ impl State {
             self.note_listeners(table);
             self.send_lines();
         }
-    }
-
-    /// An event that had waited: dedup has seen it already.
-    fn resume(&mut self, delivery: Delivery) {
-        self.forget_id(&delivery);
-        self.intake(delivery);
     }
 
     /// What was not handled may come again under the same id.
@@ -129,6 +126,13 @@ impl State {
             }
         }
     }
+}
+
+/// The channel's commands as they are stored now, for who looks at them beside the actor.
+pub async fn today(services: &Services, slot: &ChannelSlot) -> Result<CommandTable, StorageError> {
+    let read = read_channel(&services.db, slot.id, slot.community_id, services.clock.now());
+    let loaded = tokio::time::timeout(LOAD_TIMEOUT, read).await.unwrap_or(Err(StorageError::Timeout))?;
+    Ok(table_of(loaded))
 }
 
 async fn read_channel(

@@ -305,18 +305,20 @@ impl State {
         if let Some(command) = &end.command {
             self.count_command(command, &outcome);
             self.note(format!("!{command} by {}", end.event.user.login), outcome.clone());
+            self.log_ended(&end.event, end.received, (command, Some(module)), outcome.clone());
         }
         end.done(module, outcome);
     }
 
     fn say(&self, end: &CallEndings, text: String) {
-        end.sink.deliver(OutboundReply {
+        let reply = OutboundReply {
             channel_id: self.slot.id,
             reply: Reply::text(text),
             in_reply_to: end.event.message_id.clone(),
             received: end.received,
             correlation_id: end.event.correlation_id,
             permit: None,
-        });
+        };
+        self.services.say(&self.slot, &*end.sink, reply);
     }
 }

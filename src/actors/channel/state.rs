@@ -14,6 +14,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::super::{ModuleSpec, Services};
 use super::gate::Gate;
+use super::route::Work;
 use super::seat::Seat;
 use crate::cluster::ChannelSlot;
 use crate::messages::{ChannelMsg, CommandTable, Completion, Delivery, Line, ReplySink};
@@ -152,12 +153,14 @@ impl Drop for State {
     /// After a crash too, whoever waits for an end is told one, and the modules go with their channel.
     fn drop(&mut self) {
         self.stop_modules();
-        for (module, seat) in &mut self.seats {
-            if let Some(call) = seat.in_flight.take() {
-                call.end.done(module, Outcome::Failed);
-            }
-            for work in seat.waiting.drain(..) {
-                work.endings().done(module, Outcome::Failed);
+        for (module, seat) in std::mem::take(&mut self.seats) {
+            let Seat { in_flight, waiting, .. } = *seat;
+            let calls = in_flight.map(|call| call.end).into_iter();
+            for end in calls.chain(waiting.into_iter().map(Work::endings)) {
+                if let Some(command) = &end.command {
+                    self.log_ended(&end.event, end.received, (command, Some(module)), Outcome::Failed);
+                }
+                end.done(module, Outcome::Failed);
             }
         }
         for delivery in self.waiting.drain(..).chain(self.turn.drain(..)) {

@@ -8,12 +8,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use storage::{Effect, OpId, Outgoing, Scope, StorageError, Tx};
+use storage::{Done, Effect, OpId, Outgoing, Scope, StorageError, Tx};
 use ulid::Ulid;
 
 use super::Context;
 use crate::actors::Services;
-use crate::messages::{Ends, Once, Reply};
+use crate::messages::{ChatEvent, EffectResult, Ends, EventRecord, Once, Reply, What, record};
 
 /// How the replies of one unit are made and kept.
 pub(super) struct Answers<S> {
@@ -77,10 +77,19 @@ impl<S> Answers<S> {
     }
 }
 
-/// Runs the unit with its replies and announces what it changed.
+/// What is done, why and by whom.
+pub(super) struct Operation {
+    pub scope: Scope,
+    pub op: OpId,
+    pub now: DateTime<Utc>,
+    pub event: Arc<ChatEvent>,
+    pub module: &'static str,
+}
+
+/// Runs the unit with its replies, announces what it changed and notes how it ended.
 pub(super) async fn run<T, F, S>(
     services: &Services,
-    (scope, op, now): (Scope, &OpId, DateTime<Utc>),
+    operation: Operation,
     work: F,
     answers: Answers<S>,
 ) -> Result<Vec<Reply>, StorageError>
@@ -93,7 +102,8 @@ where
     let answers = Arc::new(Mutex::new(Some(answers)));
     let made = Arc::new(Mutex::new(Vec::new()));
     let (lent, given) = (Arc::clone(&answers), Arc::clone(&made));
-    let done = storage::unit_of_work(&services.db, scope, op, now, move |tx| {
+    let Operation { scope, op, now, event, module } = operation;
+    let done = storage::unit_of_work(&services.db, scope, &op, now, move |tx| {
         async move {
             let mut effect = work(tx).await?;
             if let Some(answers) = take(&lent) {
@@ -106,6 +116,7 @@ where
         .boxed()
     })
     .await;
+    note_effect(services, &event, module, &op, &done);
     let replies = std::mem::take(&mut *made.lock().unwrap_or_else(PoisonError::into_inner));
     match done {
         Ok(done) => {
@@ -129,4 +140,21 @@ pub(super) fn release(reply: &Reply) {
     if let Once::Held(ticket) = &reply.once {
         ticket.release();
     }
+}
+
+/// Tells the event log what became of a unit of work.
+fn note_effect<T>(
+    services: &Services,
+    event: &ChatEvent,
+    module: &'static str,
+    op: &OpId,
+    done: &Result<Done<T>, StorageError>,
+) {
+    let result = match done {
+        Ok(done) if done.repeated => EffectResult::Repeated,
+        Ok(_) => EffectResult::Applied,
+        Err(_) => EffectResult::Failed,
+    };
+    let what = What::Effect { module: module.into(), op_id: record::text(op.as_str()), result };
+    services.directory.recorder().note(EventRecord::of(event, what));
 }

@@ -68,6 +68,12 @@ impl World {
             poll_slots: Arc::default(),
             ends: Arc::default(),
             breakers: Arc::default(),
+            events: Arc::new(crate::telemetry::event_log::EventLog::new(
+                Arc::default(),
+                chrono::TimeDelta::days(1),
+                StorageOptions::new("sqlite://none"),
+                folder.path().join("events.db"),
+            )),
             meters: crate::telemetry::command_meters::CommandMeters::default(),
             loads: Arc::new(tokio::sync::Semaphore::new(1)),
             suspects: Vec::new(),

@@ -21,8 +21,11 @@ use crate::hub::page::{Page, PageQuery, page_of, rows_of};
 use crate::hub::router::Hub;
 
 pub(in crate::hub) mod channel;
+pub(in crate::hub) mod events;
 pub(in crate::hub) mod import;
 pub(in crate::hub) mod modules;
+pub(in crate::hub) mod recording;
+pub(in crate::hub) mod replay;
 pub(in crate::hub) mod restart;
 
 /// A channel in a list.

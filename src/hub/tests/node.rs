@@ -19,8 +19,9 @@ use crate::limits::Limiter;
 use crate::messages::spawner::{ModuleRequest, Spawner};
 use crate::messages::{
     Board, ByteBudget, ChannelMsg, ChannelReport, ChatEvent, Clock, CommandInfo, Completion, Delivery,
-    ModuleInfo, ModuleReport, Operator, OutboundReply, PartReport, Reply,
+    ModuleInfo, ModuleReport, Operator, OutboundReply, PartReport, ReplayAsk, ReplayPage, Reply,
 };
+use crate::telemetry::event_log::EventLog;
 
 pub const KEY: &str = "9f3c1e7ab24d6058c1f7e92ab3d4605f";
 
@@ -153,6 +154,10 @@ impl Operator for FakeOperator {
         Box::pin(async { Vec::new() })
     }
 
+    fn replay(&self, _: ChannelId, _: ReplayAsk) -> BoxFuture<'static, Result<ReplayPage, String>> {
+        Box::pin(async { Ok(ReplayPage { lines: Vec::new(), next: None, reached: None }) })
+    }
+
     fn drain(&self) {}
 }
 
@@ -196,6 +201,12 @@ impl TestNode {
             config: Arc::new(config),
             db: db.clone(),
             directory: Arc::clone(&directory),
+            events: Arc::new(EventLog::new(
+                Arc::clone(directory.recorder()),
+                chrono::TimeDelta::days(1),
+                StorageOptions::new("sqlite://none"),
+                folder.path().join("events.db"),
+            )),
             clock: Clock::System,
             board: Arc::default(),
             redis: None,

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::budget::SendBudget;
 use super::sender::ChannelSender;
 use super::settings::Settings;
-use crate::messages::ByteBudget;
+use crate::messages::{ByteBudget, Recorder};
 
 /// What a channel's own pace is stretched by: what leaves us evenly may arrive closer together.
 const INTERVAL_SLACK_PERCENT: u32 = 5;
@@ -44,10 +44,11 @@ pub struct Account {
     pub is_anonymous: bool,
     /// `lines_handled_total` of this platform.
     pub handled: Counter,
+    pub(super) recorder: Arc<Recorder>,
 }
 
 impl Account {
-    pub fn new(settings: &Settings, bytes: Arc<ByteBudget>) -> Self {
+    pub fn new(settings: &Settings, bytes: Arc<ByteBudget>, recorder: Arc<Recorder>) -> Self {
         let interval = settings.channel_interval;
         Self {
             budget: Mutex::new(SendBudget::new(
@@ -65,6 +66,7 @@ impl Account {
             send_queue: settings.send_queue,
             is_anonymous: settings.bot_token.is_none(),
             handled: metrics::counter!("waddlebot_lines_handled_total", "platform" => "twitch"),
+            recorder,
         }
     }
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use domain::{ChannelId, Platform};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::RngExt;
@@ -97,6 +98,8 @@ pub struct State {
     fleet: Fleet,
     /// Platform ids that the directory and the storage do not know yet.
     learned: Vec<(Arc<ChannelSlot>, String)>,
+    /// Channels that lost their connection and are not joined again: since when, and why.
+    gaps: HashMap<ChannelId, (DateTime<Utc>, &'static str)>,
     logged_in_as: Option<String>,
     troubles: Troubles,
     report: PlatformReport,
@@ -192,7 +195,11 @@ impl State {
         };
         Self {
             myself,
-            account: Arc::new(Account::new(&settings, Arc::clone(&deps.send_budget))),
+            account: Arc::new(Account::new(
+                &settings,
+                Arc::clone(&deps.send_budget),
+                Arc::clone(deps.directory.recorder()),
+            )),
             trust,
             identity,
             doubt: Arc::default(),
@@ -200,6 +207,7 @@ impl State {
             joins: Joins::new(settings.joins_per_10s),
             fleet: Fleet::new(settings.connections_per_second, settings.auth_per_10s, rng),
             learned: Vec::new(),
+            gaps: HashMap::new(),
             logged_in_as: None,
             troubles: Troubles::default(),
             report: PlatformReport::default(),
@@ -248,6 +256,7 @@ impl State {
                 self.order(connection, Order::Part(login));
             }
             self.account.remove_sender(id);
+            self.gaps.remove(&id);
             if let Some(handle) = self.handles.remove(&id) {
                 handle.sender.abandon();
             }

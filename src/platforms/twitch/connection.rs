@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 use super::TwitchMsg;
 use super::intake::{Handle, Intake};
 use super::lines::LineCutter;
-use super::outlet::{Batch, Outlet};
+use super::outlet::{Batch, Outlet, Receipt};
 use super::sender::count_dropped;
 use super::settings::Settings;
 use super::socket::{self, READ_BYTES_MAX, Reader, Trust, Writer};
 use crate::cluster::Directory;
-use crate::messages::Clock;
+use crate::messages::{Clock, Recorder, What};
 
 /// A connection that says nothing for this long is asked.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
@@ -37,6 +37,9 @@ const WRITE_WAIT_MAX: Duration = Duration::from_secs(5);
 const JOIN_BYTES_MAX: usize = 450;
 /// Orders that may wait for a connection.
 pub const ORDERS_MAX: usize = 64;
+
+/// Why a reply was dropped whose connection was lost.
+pub const CONNECTION_LOST: &str = "connection_lost";
 
 /// Number of a connection; never used again.
 pub type ConnectionId = u64;
@@ -102,12 +105,13 @@ struct EndGuard {
     id: ConnectionId,
     actor: ActorRef<TwitchMsg>,
     outlet: Arc<Outlet>,
+    recorder: Arc<Recorder>,
     end: End,
 }
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
-        count_dropped("connection_lost", self.outlet.close());
+        note_lost(self.outlet.close(), &self.recorder);
         // An actor that is gone has no connections to look after.
         drop(self.actor.cast(TwitchMsg::Ended { connection: self.id, end: self.end.clone() }));
     }
@@ -116,7 +120,8 @@ impl Drop for EndGuard {
 /// Runs a connection to its end.
 pub async fn run(start: Start) {
     let (id, actor, outlet) = (start.id, start.actor.clone(), Arc::clone(&start.outlet));
-    let mut guard = EndGuard { id, actor, outlet, end: End::Crashed };
+    let recorder = Arc::clone(start.directory.recorder());
+    let mut guard = EndGuard { id, actor, outlet, recorder, end: End::Crashed };
     let killed = start.killed.clone();
     guard.end = tokio::select! {
         end = connect_and_serve(start) => end,
@@ -130,7 +135,7 @@ async fn connect_and_serve(start: Start) -> End {
         Err(error) => return End::Unreachable(error.to_string()),
     };
     // PASS before NICK: with NICK Twitch decides.
-    let outlet = Arc::clone(&start.outlet);
+    let (outlet, recorder) = (Arc::clone(&start.outlet), Arc::clone(start.directory.recorder()));
     outlet.push_line("CAP REQ :twitch.tv/tags twitch.tv/commands");
     if let Some(token) = &start.login.token {
         outlet.push_line(&format!("PASS oauth:{}", token.expose_secret()));
@@ -140,7 +145,7 @@ async fn connect_and_serve(start: Start) -> End {
     let end = tokio::select! {
         // Replies that wait leave before the next lines are worked off.
         biased;
-        end = write_all(&outlet, &mut writer) => end,
+        end = write_all(&outlet, &mut writer, &recorder) => end,
         end = reading.run(reader) => end,
     };
     // Closing politely is worth a moment only.
@@ -149,18 +154,18 @@ async fn connect_and_serve(start: Start) -> End {
 }
 
 /// Writes whatever comes into the outlet, as much as there is at a time.
-async fn write_all(outlet: &Outlet, writer: &mut Writer) -> End {
+async fn write_all(outlet: &Outlet, writer: &mut Writer, recorder: &Recorder) -> End {
     let latency = metrics::histogram!("waddlebot_reply_latency_seconds");
     let mut batch = Batch::default();
     while outlet.take(&mut batch).await.is_some() {
         match timeout(WRITE_WAIT_MAX, writer.write_lines(&batch.bytes)).await {
-            Ok(Ok(())) => note_written(&mut batch, &latency),
+            Ok(Ok(())) => note_written(&mut batch, &latency, recorder),
             Ok(Err(error)) => {
-                note_lost(&batch);
+                note_broken(batch.receipts, recorder);
                 return End::Lost(error.to_string());
             }
             Err(_) => {
-                note_lost(&batch);
+                note_broken(batch.receipts, recorder);
                 return End::Stuck;
             }
         }
@@ -169,21 +174,32 @@ async fn write_all(outlet: &Outlet, writer: &mut Writer) -> End {
 }
 
 /// The socket broke while it took these: nobody knows which arrived.
-fn note_lost(batch: &Batch) {
-    count_dropped("connection_lost", batch.receipts.len());
-    batch.receipts.iter().filter_map(|receipt| receipt.ticket.as_ref()).for_each(|ticket| ticket.begun());
+fn note_broken(receipts: Vec<Receipt>, recorder: &Recorder) {
+    for ticket in receipts.iter().filter_map(|receipt| receipt.ticket.as_ref()) {
+        ticket.begun();
+    }
+    note_lost(receipts, recorder);
 }
 
 /// Settles what is owed for the written lines and keeps their memory, within limits.
-fn note_written(batch: &mut Batch, latency: &Histogram) {
+fn note_written(batch: &mut Batch, latency: &Histogram, recorder: &Recorder) {
     for receipt in batch.receipts.drain(..) {
         latency.record(receipt.received.elapsed());
         if let Some(ticket) = &receipt.ticket {
             ticket.written();
         }
+        recorder.note(receipt.reply.record(What::written()));
     }
     batch.bytes.clear();
     batch.bytes.shrink_to(READ_BYTES_MAX);
+}
+
+/// Replies that went with their connection.
+fn note_lost(receipts: Vec<Receipt>, recorder: &Recorder) {
+    count_dropped(CONNECTION_LOST, receipts.len());
+    for receipt in receipts {
+        recorder.note(receipt.reply.record(What::dropped(CONNECTION_LOST)));
+    }
 }
 
 /// The reading side and its state.

@@ -4,12 +4,34 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use domain::{ChannelId, CorrelationId};
 use tokio::sync::Notify;
 
-use crate::messages::{Permit, Ticket};
+use crate::messages::{EventRecord, Permit, Ticket, What, record};
 
 /// A connection that takes no more than this is too slow; what comes then waits in its channel's queue.
 const OUTLET_BYTES_MAX: usize = 64 << 10;
+
+/// Which reply it is, for the event log.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "the names that ids have everywhere")]
+pub struct ReplyId {
+    pub channel_id: ChannelId,
+    pub correlation_id: CorrelationId,
+    /// The message that caused it. `None`: no message did.
+    pub message_id: Option<String>,
+}
+
+impl ReplyId {
+    /// What happened to the reply.
+    pub fn record(&self, what: What) -> EventRecord {
+        EventRecord {
+            correlation_id: Some(self.correlation_id),
+            message_id: record::text(self.message_id.as_deref().unwrap_or_default()),
+            ..EventRecord::about(Some(self.channel_id), what)
+        }
+    }
+}
 
 /// What is owed when the last part of a reply is written.
 #[derive(Debug)]
@@ -20,12 +42,14 @@ pub struct Receipt {
     pub permit: Option<Arc<Permit>>,
     /// The reply's row in the outbox. `None`: it has none.
     pub ticket: Option<Arc<Ticket>>,
+    pub reply: ReplyId,
 }
 
 impl Receipt {
     /// Hands what is owed to whoever writes the last part.
     pub fn take(&mut self) -> Self {
-        Self { received: self.received, permit: self.permit.take(), ticket: self.ticket.take() }
+        let (permit, ticket) = (self.permit.take(), self.ticket.take());
+        Self { received: self.received, permit, ticket, reply: self.reply.clone() }
     }
 }
 
@@ -72,7 +96,7 @@ impl Outlet {
         let mut state = self.lock();
         if state.closed {
             drop(state);
-            release(receipt);
+            release(&receipt);
             return false;
         }
         let wake = state.waiting.bytes.is_empty();
@@ -125,16 +149,15 @@ impl Outlet {
         self.filled.notify_one();
     }
 
-    /// The connection is gone; returns how many replies waited and are lost with it.
-    pub fn close(&self) -> usize {
+    /// The connection is gone; returns the replies that waited and are lost with it.
+    pub fn close(&self) -> Vec<Receipt> {
         let mut state = self.lock();
         state.closed = true;
         let lost = std::mem::take(&mut state.waiting);
         drop(state);
         self.filled.notify_one();
-        let n_lost = lost.receipts.len();
-        release(lost.receipts);
-        n_lost
+        release(&lost.receipts);
+        lost.receipts
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -143,8 +166,8 @@ impl Outlet {
 }
 
 /// The lines never came to the socket: what has a row in the outbox may leave another way.
-fn release(receipts: impl IntoIterator<Item = Receipt>) {
-    for ticket in receipts.into_iter().filter_map(|receipt| receipt.ticket) {
+fn release<'a>(receipts: impl IntoIterator<Item = &'a Receipt>) {
+    for ticket in receipts.into_iter().filter_map(|receipt| receipt.ticket.as_ref()) {
         ticket.release();
     }
 }
@@ -176,9 +199,14 @@ mod tests {
     #[test]
     fn a_closed_outlet_counts_what_was_lost_and_takes_nothing() {
         let outlet = Outlet::default();
-        let receipt = Receipt { received: Instant::now(), permit: None, ticket: None };
+        let reply = ReplyId {
+            channel_id: ChannelId(ulid::Ulid::nil()),
+            correlation_id: CorrelationId(ulid::Ulid::nil()),
+            message_id: None,
+        };
+        let receipt = Receipt { received: Instant::now(), permit: None, ticket: None, reply };
         outlet.push(Some(receipt), |bytes| bytes.extend_from_slice(b"PRIVMSG #a :b\r\n"));
-        assert_eq!(outlet.close(), 1);
+        assert_eq!(outlet.close().len(), 1);
         assert!(!outlet.push_line("PING") && !outlet.has_room());
     }
 }

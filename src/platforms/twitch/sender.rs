@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use domain::{ChannelId, Outcome};
 
 use super::account::{Account, Handed};
-use super::outlet::{Outlet, Receipt};
+use super::connection::CONNECTION_LOST;
+use super::outlet::{Outlet, Receipt, ReplyId};
 use super::text;
-use crate::messages::{ByteBudget, Completion, Once, OutboundReply, ReplySink, ReplyTarget};
+use crate::messages::{ByteBudget, Completion, Once, OutboundReply, ReplySink, ReplyTarget, SendState, What};
 
 /// Distance of the parts of one reply where the channel's own pace is not slower.
 const PART_INTERVAL: Duration = Duration::from_millis(500);
@@ -25,6 +26,7 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(30);
 const ROOM_INTERVAL: Duration = Duration::from_millis(50);
 /// A refusal that lasts is logged again after this time.
 const SAY_AGAIN_AFTER: Duration = Duration::from_mins(10);
+const CHANNEL_REMOVED: &str = "channel_removed";
 /// What a waiting reply costs the byte budget beside its text.
 const REPLY_BYTES: u64 = 320;
 
@@ -141,10 +143,10 @@ impl ChannelSender {
         let mut state = self.lock();
         state.route = None;
         state.is_abandoned = true;
-        let n_dropped = state.queue.len();
-        state.queue.clear();
-        self.account.n_waiting.fetch_sub(n_dropped, Ordering::Relaxed);
-        count_dropped("channel_removed", n_dropped);
+        for waiting in state.queue.drain(..) {
+            self.account.n_waiting.fetch_sub(1, Ordering::Relaxed);
+            self.give_up(&waiting.receipt.reply, CHANNEL_REMOVED);
+        }
     }
 
     /// One turn of the pump with the hand-over `ticket`; who is not first in line takes no permit that others wait for.
@@ -164,26 +166,27 @@ impl ChannelSender {
         if parts.is_empty() {
             return;
         }
+        let id = ReplyId { channel_id: self.channel_id, ..id_of(&reply) };
         if self.account.is_anonymous {
-            return count_dropped("anonymous", 1);
+            return self.give_up(&id, "anonymous");
         }
         let ticket = match reply.reply.once {
             Once::Stateless => None,
             Once::Held(ticket) => Some(ticket),
-            Once::Repeated => return count_dropped("repeated", 1),
+            Once::Repeated => return self.give_up(&id, "repeated"),
         };
         let bytes = REPLY_BYTES + parts.iter().map(|part| part.len() as u64).sum::<u64>();
         if !self.account.bytes.try_take(bytes) {
-            return count_dropped("node_budget", 1);
+            return self.give_up(&id, "node_budget");
         }
         let answers = matches!(reply.reply.target, ReplyTarget::Message);
-        let parent = if answers { reply.in_reply_to.filter(|id| is_message_id(id)) } else { None };
-        let receipt = Receipt { received: reply.received, permit: reply.permit, ticket };
+        let parent = id.message_id.clone().filter(|id| answers && is_message_id(id));
+        let receipt = Receipt { received: reply.received, permit: reply.permit, ticket, reply: id };
         let budget = Arc::clone(&self.account.bytes);
         let mut state = self.lock();
         let waiting = Waiting { parts, n_sent: 0, parent, receipt, bytes, budget };
         if state.is_abandoned {
-            return count_dropped("channel_removed", 1);
+            return self.give_up(&waiting.receipt.reply, CHANNEL_REMOVED);
         }
         state.queue.push_back(waiting);
         self.account.n_waiting.fetch_add(1, Ordering::Relaxed);
@@ -191,16 +194,39 @@ impl ChannelSender {
             self.drop_oldest(&mut state);
         }
         if state.is_handed {
-            return;
+            return self.note_queued(&state, "others wait before it");
         }
         let now = Instant::now();
         loop {
             match self.advance(&mut state, false, now) {
                 Step::Idle => return,
                 Step::Sent => {}
-                Step::At(_) | Step::NoPermit { .. } => return self.hand_over(&mut state),
+                Step::At(_) => {
+                    let is_joined = state.route.is_some();
+                    let why = if is_joined { "the channel's own pace" } else { "the channel is not joined" };
+                    self.note_queued(&state, why);
+                    return self.hand_over(&mut state);
+                }
+                Step::NoPermit { .. } => {
+                    self.note_queued(&state, "the account's send limit");
+                    return self.hand_over(&mut state);
+                }
             }
         }
+    }
+
+    /// The newest reply could not leave at once.
+    fn note_queued(&self, state: &State, why: &'static str) {
+        if let Some(waiting) = state.queue.back() {
+            let what = What::Send { state: SendState::Queued, why: Some(why.into()) };
+            self.account.recorder.note(waiting.receipt.reply.record(what));
+        }
+    }
+
+    /// A reply is dropped: counted, and told to the event log.
+    fn give_up(&self, reply: &ReplyId, reason: &'static str) {
+        count_dropped(reason, 1);
+        self.account.recorder.note(reply.record(What::dropped(reason)));
     }
 
     fn hand_over(&self, state: &mut State) {
@@ -214,9 +240,9 @@ impl ChannelSender {
     /// The oldest reply of which no part is written yet makes room.
     fn drop_oldest(&self, state: &mut State) {
         let at = state.queue.iter().position(|waiting| waiting.n_sent == 0);
-        if at.and_then(|at| state.queue.remove(at)).is_some() {
+        if let Some(oldest) = at.and_then(|at| state.queue.remove(at)) {
             self.account.n_waiting.fetch_sub(1, Ordering::Relaxed);
-            count_dropped("send_queue", 1);
+            self.give_up(&oldest.receipt.reply, "send_queue");
         }
     }
 
@@ -259,7 +285,7 @@ impl ChannelSender {
         let is_taken = route.push(receipt, |bytes| write_line(bytes, parent, login, (text, suffix)));
         if !is_taken {
             // The connection closed between the two calls: as lost as what was in its buffer.
-            count_dropped("connection_lost", 1);
+            self.give_up(&head.receipt.reply, CONNECTION_LOST);
         }
         if is_last {
             state.queue.pop_front();
@@ -276,7 +302,9 @@ impl ChannelSender {
             now.saturating_duration_since(waiting.receipt.received) >= self.account.reply_age_max
         };
         while state.queue.front().is_some_and(is_stale) {
-            state.queue.pop_front();
+            if let Some(stale) = state.queue.pop_front() {
+                self.account.recorder.note(stale.receipt.reply.record(What::dropped("stale")));
+            }
             self.account.n_waiting.fetch_sub(1, Ordering::Relaxed);
             metrics::counter!("waddlebot_stale_replies_suppressed_total").increment(1);
         }
@@ -292,10 +320,10 @@ impl ReplySink for ChannelSender {
         match &reply.reply.target {
             ReplyTarget::Channel(id) if *id != self.channel_id => match self.account.sender(*id) {
                 Some(other) => other.enqueue(reply),
-                None => count_dropped("unknown_target", 1),
+                None => self.give_up(&id_of(&reply), "unknown_target"),
             },
             // Twitch took its whispers off IRC; said in the open it would tell everybody.
-            ReplyTarget::User(_) => count_dropped("no_whispers", 1),
+            ReplyTarget::User(_) => self.give_up(&id_of(&reply), "no_whispers"),
             _ => self.enqueue(reply),
         }
     }
@@ -310,6 +338,11 @@ impl ReplySink for ChannelSender {
             self.account.handled.increment(1);
         }
     }
+}
+
+fn id_of(reply: &OutboundReply) -> ReplyId {
+    let OutboundReply { channel_id, correlation_id, ref in_reply_to, .. } = *reply;
+    ReplyId { channel_id, correlation_id, message_id: in_reply_to.clone() }
 }
 
 fn write_line(bytes: &mut Vec<u8>, parent: Option<&str>, login: &str, (text, suffix): (&str, &str)) {

@@ -20,16 +20,19 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait of `SQLite` for another process that holds the file (migrations from the command line).
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
+/// A file that is not synced holds what may be lost: it never grows beyond 1 GiB (in pages of 4 KiB).
+const UNSYNCED_PAGES_MAX: &str = "262144";
+
 /// Attempts to open a `SQLite` file that another process is opening at the same moment.
 const OPEN_ATTEMPTS_MAX: u32 = 5;
 
-pub(super) async fn connect(options: &StorageOptions) -> Result<(Pools, Place), StorageError> {
+pub(super) async fn connect(options: &StorageOptions, synced: bool) -> Result<(Pools, Place), StorageError> {
     let url = options.url.expose_secret();
     if options.max_connections == 0 {
         return Err(StorageError::invalid("storage.max_connections must be at least 1"));
     }
     if let Some(path) = sqlite_path(url) {
-        return open_sqlite(&path?, options).await;
+        return open_sqlite(&path?, options, synced).await;
     }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         return open_postgres(url, options);
@@ -48,7 +51,11 @@ fn sqlite_path(url: &str) -> Option<Result<PathBuf, StorageError>> {
     })
 }
 
-async fn open_sqlite(path: &Path, options: &StorageOptions) -> Result<(Pools, Place), StorageError> {
+async fn open_sqlite(
+    path: &Path,
+    options: &StorageOptions,
+    synced: bool,
+) -> Result<(Pools, Place), StorageError> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
@@ -59,10 +66,11 @@ async fn open_sqlite(path: &Path, options: &StorageOptions) -> Result<(Pools, Pl
         .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(if synced { SqliteSynchronous::Full } else { SqliteSynchronous::Off })
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
+    let lite = if synced { lite } else { lite.pragma("max_page_count", UNSYNCED_PAGES_MAX) };
     let writer = open_writer(&lite, &place).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(options.max_connections)

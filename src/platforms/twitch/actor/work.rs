@@ -1,17 +1,18 @@
 //! What the actor does about each thing it is told.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use domain::Platform;
+use domain::{ChannelId, Platform};
 use metrics::gauge;
 use storage::{Db, StorageError};
 use tokio::sync::mpsc;
 
 use super::{Identity, State};
 use crate::cluster::ChannelSlot;
-use crate::messages::PlatformReport;
+use crate::messages::{EventRecord, PlatformReport, What};
 use crate::platforms::twitch::connection::{self, ConnectionId, End, Login, ORDERS_MAX, Order, Start};
 use crate::platforms::twitch::credentials::TokenNews;
 use crate::platforms::twitch::intake::News;
@@ -104,6 +105,7 @@ impl State {
         }
         for slot in &news.joined {
             self.joins.confirmed(slot.id, connection);
+            self.close_gap(slot.id);
         }
         if self.joins.n_joined() == self.joins.len() {
             self.troubles.channel = None;
@@ -124,6 +126,7 @@ impl State {
     /// A connection is over: its channels are joined elsewhere.
     pub(super) fn ended(&mut self, connection: ConnectionId, end: &End) {
         for channel in self.joins.lost(connection) {
+            self.open_gap(channel, label(end));
             if let Some(handle) = self.handles.get(&channel) {
                 handle.sender.set_route(None);
             }
@@ -146,6 +149,26 @@ impl State {
         metrics::counter!("waddlebot_connections_lost_total", "platform" => "twitch", "reason" => label(end))
             .increment(1);
         self.troubles.connection = Some(trouble);
+    }
+
+    /// Whoever asks later why nothing came is told: from now on the channel is not read.
+    fn open_gap(&mut self, channel_id: ChannelId, reason: &'static str) {
+        let from = self.deps.clock.now();
+        if let Entry::Vacant(gap) = self.gaps.entry(channel_id) {
+            gap.insert((from, reason));
+            self.note_gap(channel_id, What::Gap { from, to: None, reason: reason.into() });
+        }
+    }
+
+    fn close_gap(&mut self, channel_id: ChannelId) {
+        if let Some((from, reason)) = self.gaps.remove(&channel_id) {
+            let to = Some(self.deps.clock.now());
+            self.note_gap(channel_id, What::Gap { from, to, reason: reason.into() });
+        }
+    }
+
+    fn note_gap(&self, channel_id: ChannelId, gap: What) {
+        self.deps.directory.recorder().note(EventRecord::about(Some(channel_id), gap));
     }
 
     /// Chat refused the token: nobody logs in before it was looked at.

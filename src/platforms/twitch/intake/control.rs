@@ -7,7 +7,7 @@ use domain::Level;
 use twitch_irc::message::{ClearChatAction, IRCMessage, ServerMessage};
 
 use super::{Intake, messages_total};
-use crate::messages::EventClass;
+use crate::messages::{EventClass, EventRecord, What};
 use crate::platforms::twitch::notices::{self, Meaning};
 use crate::platforms::twitch::tags::{self, Tags};
 use crate::platforms::twitch::translate::{self, FromElsewhere};
@@ -136,6 +136,9 @@ impl Intake {
 
     fn hold(&self, login: &str, reason: &'static str, pause: Duration) {
         let Some(index) = self.index(login) else { return };
+        let held = What::Held { reason: reason.into() };
+        let channel_id = self.entries[index].handle.slot.id;
+        self.directory.recorder().note(EventRecord::about(Some(channel_id), held));
         if self.entries[index].handle.sender.hold(pause, reason, self.received) {
             let pause_secs = pause.as_secs();
             tracing::warn!(

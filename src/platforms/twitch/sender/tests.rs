@@ -15,7 +15,7 @@ fn account(extra: &[(&str, &str)]) -> Arc<Account> {
     let env = extra.iter().chain([&token]).map(|(name, value)| (key(name), (*value).to_owned()));
     let config = Config::local(env.collect::<Vec<_>>().into_iter()).unwrap();
     let bytes = Arc::new(ByteBudget::new(config.limits.send_budget_bytes));
-    Arc::new(Account::new(&Settings::from(&config), bytes))
+    Arc::new(Account::new(&Settings::from(&config), bytes, Arc::default()))
 }
 
 fn sender(account: &Arc<Account>) -> (Arc<ChannelSender>, Arc<Outlet>) {

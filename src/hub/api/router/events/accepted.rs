@@ -48,7 +48,7 @@ pub(super) fn accept(
     let event = event.into_chat(&slot, receipt)?;
     // Joins the caller's id with the one that every later line about this event carries.
     tracing::debug!(channel.id = %slot.id, event.correlation_id = %session_id, "an event came in");
-    let (sink, collected) = collector();
+    let (sink, collected) = collector(Arc::clone(hub.deps.directory.recorder()));
     hub.sessions.open(session_id, Session { channel_id: slot.id, sink: Arc::downgrade(&sink) }, received);
     let class = class_of(&event);
     metrics::counter!("waddlebot_lines_in_total", "platform" => "router").increment(1);
