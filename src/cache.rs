@@ -116,8 +116,12 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Cache<T> {
         load: impl Future<Output = Result<Option<T>, E>> + Send,
     ) -> Result<Option<Arc<T>>, Arc<E>> {
         let (memory, full_key) = (&self.caches.0.memory, self.full_key(key));
+        if let Some(entry) = memory.get(&full_key).await {
+            self.meters.count(true);
+            return Ok(entry.value());
+        }
         let changes_before = memory.n_changes();
-        let found = memory.get_or_make(&full_key, self.find(&full_key, load)).await?;
+        let found = memory.get_or_make(&full_key, Box::pin(self.find(&full_key, load))).await?;
         self.meters.count(!found.is_new);
         if found.is_new && memory.n_changes() != changes_before {
             // It may be from before the change that was told meanwhile.

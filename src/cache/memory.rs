@@ -55,6 +55,10 @@ impl Memory {
         Self { entries, n_changes: AtomicU64::new(0) }
     }
 
+    pub async fn get(&self, key: &str) -> Option<Entry> {
+        self.entries.get(key).await
+    }
+
     pub async fn get_or_make<E: Send + Sync + 'static>(
         &self,
         key: &str,

@@ -9,14 +9,14 @@ use tokio::sync::Notify;
 use super::*;
 
 const NAMES: Keeping =
-    Keeping { name: "names", ttl: Duration::from_secs(60), negative_ttl: Duration::from_secs(60) };
+    Keeping { name: "names", ttl: Duration::from_mins(1), negative_ttl: Duration::from_mins(1) };
 
 fn caches(bytes_max: u64) -> Caches {
     Caches::start(None, bytes_max, &TaskTracker::new())
 }
 
-async fn loaded(value: &str) -> Result<Option<String>, Infallible> {
-    Ok(Some(value.to_owned()))
+fn loaded(value: &str) -> impl Future<Output = Result<Option<String>, Infallible>> + Send {
+    std::future::ready(Ok(Some(value.to_owned())))
 }
 
 async fn get(names: &Cache<String>, key: &str, else_load: &str) -> String {

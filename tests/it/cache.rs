@@ -11,7 +11,7 @@ use crate::node::{PATIENCE, eventually};
 use crate::redis_server::RedisServer;
 
 const NAMES: Keeping =
-    Keeping { name: "names", ttl: Duration::from_secs(60), negative_ttl: Duration::from_secs(60) };
+    Keeping { name: "names", ttl: Duration::from_mins(1), negative_ttl: Duration::from_mins(1) };
 
 /// One node's part of it.
 struct Side {

@@ -13,7 +13,7 @@ use crate::redis_server::RedisServer;
 const CALLERS: usize = 64;
 const SLOTS: usize = 60;
 /// Short, so that a test sees several windows go by.
-const SHORT: Limit = Limit { resource: "test", slots: SLOTS as u32, window: Duration::from_millis(1_500) };
+const SHORT: Limit = Limit { resource: "test", slots: 60, window: Duration::from_millis(1_500) };
 
 async fn limiter(server: &RedisServer, n_nodes: u32) -> (Redis, Limiter) {
     let redis = Redis::start(&server.options(), &TaskTracker::new()).expect("a good address");
@@ -79,7 +79,7 @@ async fn most_in_a_window(limiters: &[&Limiter], until: Instant) -> usize {
         tokio::task::yield_now().await;
     }
     // A slot is taken a little after its time was noted, so windows are looked at a little shorter than they are.
-    let window = SHORT.window - Duration::from_millis(100);
+    let window = SHORT.window.saturating_sub(Duration::from_millis(100));
     passed
         .iter()
         .map(|from| passed.iter().filter(|at| *at >= from && **at < *from + window).count())
