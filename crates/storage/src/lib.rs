@@ -23,6 +23,7 @@ pub mod counters;
 pub mod module_states;
 pub mod persons;
 pub mod presence;
+pub mod queue;
 pub mod roles;
 pub mod settings;
 pub mod timers;

@@ -31,13 +31,22 @@ struct Migration {
 }
 
 /// Every migration, oldest first.
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    description: "spine",
-    sqlite: include_str!("../../../migrations/sqlite/0001_spine.sql"),
-    postgres: include_str!("../../../migrations/postgres/0001_spine.sql"),
-    oldest_program: 1,
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        description: "spine",
+        sqlite: include_str!("../../../migrations/sqlite/0001_spine.sql"),
+        postgres: include_str!("../../../migrations/postgres/0001_spine.sql"),
+        oldest_program: 1,
+    },
+    Migration {
+        version: 3,
+        description: "queue",
+        sqlite: include_str!("../../../migrations/sqlite/0003_queue.sql"),
+        postgres: include_str!("../../../migrations/postgres/0003_queue.sql"),
+        oldest_program: 1,
+    },
+];
 
 impl Migration {
     fn text(&self, kind: DbKind) -> &'static str {

@@ -3,7 +3,7 @@
 use crate::db::{self, Statement};
 use crate::{
     aliases, audit, bot_accounts, changes, channels, commands, communities, cooldowns, counters, migrate,
-    module_states, persons, presence, roles, settings, timers, unit_of_work,
+    module_states, persons, presence, queue, roles, settings, timers, unit_of_work,
 };
 
 /// The lists of all files.
@@ -24,6 +24,9 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     module_states::STATEMENTS,
     persons::STATEMENTS,
     presence::STATEMENTS,
+    queue::STATEMENTS,
+    queue::CLAIM_STATEMENTS,
+    queue::OPERATE_STATEMENTS,
     roles::STATEMENTS,
     settings::STATEMENTS,
     timers::STATEMENTS,

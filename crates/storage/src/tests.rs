@@ -6,6 +6,7 @@ mod faults;
 mod migrations;
 mod people;
 mod presence;
+mod queue;
 mod statements;
 mod unit_of_work;
 
