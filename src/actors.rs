@@ -8,6 +8,7 @@ pub mod listing;
 pub mod module;
 pub mod module_actor;
 pub mod modules;
+pub mod queued_events;
 pub mod scheduler;
 pub mod services;
 

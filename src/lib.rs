@@ -6,7 +6,7 @@
 //! L5  main                                   args → config → supervision::start → wait → exit code
 //! L4  supervision                            knows everyone, nobody knows it; the only one that spawns
 //! L3  platforms | actors | hub               meet only in L1 and L0 and in handles given at spawn
-//! L2  cluster, telemetry
+//! L2  cluster, queue, telemetry
 //! L1  messages, config
 //! L0  crates/storage → crates/domain         all SQL; pure values
 //! ```
@@ -18,6 +18,7 @@ pub mod config;
 pub mod hub;
 pub mod messages;
 pub mod platforms;
+pub mod queue;
 pub mod run;
 pub mod supervision;
 pub mod telemetry;

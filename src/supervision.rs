@@ -104,6 +104,7 @@ impl Node {
             service_key: keys.service_key,
             http: boot::http_client(&config)?,
             board: Arc::new(Board::default()),
+            queue: boot::queue(&services),
             send_budget: Arc::new(ByteBudget::new(config.limits.send_budget_bytes)),
             listener: listener.into_std()?,
             console: options.console,

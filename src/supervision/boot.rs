@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use domain::{ChannelId, ChannelKey, Platform};
+use domain::{ChannelId, ChannelKey, PartitionSet, Platform};
 use storage::channels::Channel;
 use storage::{Db, StorageOptions};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::spawner::NodeSpawner;
 use super::watchdog::LastAbort;
@@ -19,6 +19,7 @@ use crate::cluster::directory::SlotSpec;
 use crate::config::Config;
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{ByteBudget, Clock, CommandInfo, Memory, ModuleInfo};
+use crate::queue::Queue;
 use crate::telemetry::command_meters::CommandMeters;
 
 /// Channels read or added in one go.
@@ -90,6 +91,12 @@ pub fn services(
         poll_slots: Arc::default(),
         suspects: last_abort.into_iter().map(|abort| (abort.channel_key, abort.module)).collect(),
     }
+}
+
+/// The queue; this node reads all of its partitions.
+pub fn queue(services: &Services) -> Arc<Queue> {
+    let (_one_node_owns_all, owned) = watch::channel(PartitionSet::ALL);
+    Queue::new(services.db.clone(), owned)
 }
 
 /// Writes the configured `[[commands]]` that are not there yet; what people changed since stays.

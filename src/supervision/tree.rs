@@ -10,6 +10,7 @@ pub enum Part {
     Channels,
     Upkeep,
     Scheduler,
+    Queue,
     Platforms,
     Hub,
 }
@@ -22,6 +23,7 @@ impl Part {
             Self::Channels => "channels",
             Self::Upkeep => "upkeep",
             Self::Scheduler => "scheduler",
+            Self::Queue => "queue",
             Self::Platforms => "platforms",
             Self::Hub => "hub",
         }
@@ -35,6 +37,7 @@ impl Part {
             Self::Channels => "one actor per channel in use; 5 crashes in 60 s park it for 5 minutes",
             Self::Upkeep => "lets idle actors go, samples queues, prunes old op ids",
             Self::Scheduler => "fires what is due",
+            Self::Queue => "reads 64 partitions, hands stored messages to their handlers",
             Self::Platforms => "one actor per platform; restarted for ever, 250 ms doubling to 60 s",
             Self::Hub => "HTTP: health, metrics, API",
         }
@@ -43,7 +46,7 @@ impl Part {
 
 /// The parts in start order: who takes events is there before who brings them.
 pub const fn parts() -> &'static [Part] {
-    &[Part::Modules, Part::Channels, Part::Upkeep, Part::Scheduler, Part::Platforms, Part::Hub]
+    &[Part::Modules, Part::Channels, Part::Upkeep, Part::Scheduler, Part::Queue, Part::Platforms, Part::Hub]
 }
 
 /// The tree as `waddlebot tree` prints it.

@@ -16,7 +16,8 @@ impl Partition {
     pub fn of(key: &str) -> Self {
         let mut hasher = SipHasher24::new();
         hasher.write(key.as_bytes());
-        Self((hasher.finish() % u64::from(Self::COUNT)) as u8)
+        let number = hasher.finish() % u64::from(Self::COUNT);
+        Self(u8::try_from(number).expect("less than 64"))
     }
 
     /// The partition of that number; `None` when there is none.
@@ -52,13 +53,18 @@ impl PartitionSet {
     }
 
     #[must_use]
-    pub const fn without(self, partition: Partition) -> Self {
-        Self(self.0 & !(1 << partition.0))
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    #[must_use]
+    pub const fn except(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     pub const fn contains(self, partition: Partition) -> bool {
@@ -105,7 +111,9 @@ mod tests {
         let (first, last) = (Partition::new(0).unwrap(), Partition::new(63).unwrap());
         let set: PartitionSet = [first, last].into_iter().collect();
         assert_eq!(set.iter().collect::<Vec<_>>(), [first, last]);
-        assert!(set.without(last).contains(first) && !set.without(last).contains(last));
+        let only_first = set.except(PartitionSet::NONE.with(last));
+        assert!(only_first.contains(first) && !only_first.contains(last));
+        assert_eq!(only_first.or(PartitionSet::NONE.with(last)), set);
         assert_eq!((Partition::new(64), Partition::new(-1)), (None, None));
         assert!(PartitionSet::ALL.and(set) == set && PartitionSet::NONE.is_empty());
     }

@@ -133,16 +133,19 @@ impl NewMessage {
     }
 }
 
-/// A message that is stored, by its id and partition: what a doorbell needs to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A stored message: what a doorbell needs to know, and the source's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     pub id: i64,
     pub partition: Partition,
+    pub message_id: String,
 }
 
-impl From<(i64, i64)> for Stored {
-    fn from((id, partition_no): (i64, i64)) -> Self {
-        Self { id, partition: partition_of(partition_no) }
+type StoredRow = (i64, i64, String);
+
+impl From<StoredRow> for Stored {
+    fn from((id, partition_no, message_id): StoredRow) -> Self {
+        Self { id, partition: partition_of(partition_no), message_id }
     }
 }
 
@@ -160,7 +163,7 @@ pub async fn enqueue(tx: &mut Tx, messages: &[NewMessage]) -> Result<Vec<Stored>
     if messages.len() > BATCH_MAX {
         return Err(StorageError::invalid(format!("at most {BATCH_MAX} messages at once")));
     }
-    let rows = on!(tx, &ENQUEUE, fetch_all as (i64, i64), json(messages)?)?;
+    let rows = on!(tx, &ENQUEUE, fetch_all as StoredRow, json(messages)?)?;
     Ok(rows.into_iter().map(Stored::from).collect())
 }
 
@@ -206,12 +209,12 @@ const ENQUEUE: Statement = sql!("insert", "queue_messages",
      available_at, created_at) SELECT value ->> 'topic', value ->> 'partition_no', value ->> 'key', \
      value ->> 'message_id', value ->> 'body', 'waiting', 0, strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'), \
      strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now') FROM json_each($1) WHERE TRUE ORDER BY CAST(key AS INTEGER) \
-     ON CONFLICT (topic, message_id) DO NOTHING RETURNING id, partition_no",
+     ON CONFLICT (topic, message_id) DO NOTHING RETURNING id, partition_no, message_id",
     postgres: "INSERT INTO queue_messages (topic, partition_no, partition_key, message_id, body, state, attempts, \
      available_at, created_at) SELECT m ->> 'topic', CAST(m ->> 'partition_no' AS BIGINT), m ->> 'key', \
      m ->> 'message_id', m ->> 'body', 'waiting', 0, clock_timestamp(), clock_timestamp() \
      FROM json_array_elements(CAST($1 AS JSON)) WITH ORDINALITY AS list (m, place) ORDER BY place \
-     ON CONFLICT (topic, message_id) DO NOTHING RETURNING id, partition_no");
+     ON CONFLICT (topic, message_id) DO NOTHING RETURNING id, partition_no, message_id");
 
 const BODY: Statement =
     sql!("select", "queue_messages", "SELECT body FROM queue_messages WHERE topic = $1 AND message_id = $2");

@@ -20,6 +20,7 @@ use crate::messages::{
     Board, ByteBudget, ChannelMsg, ChannelReport, ChatEvent, Clock, CommandInfo, Completion, Delivery,
     ModuleInfo, ModuleReport, Operator, OutboundReply, PartReport, Reply,
 };
+use crate::queue::Queue;
 
 pub const KEY: &str = "9f3c1e7ab24d6058c1f7e92ab3d4605f";
 
@@ -190,6 +191,7 @@ impl TestNode {
             directory: Arc::clone(&directory),
             clock: Clock::System,
             board: Arc::default(),
+            queue: Queue::new(db.clone(), tokio::sync::watch::channel(domain::PartitionSet::ALL).1),
             metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
             service_key: SecretString::from(KEY),
             modules: Arc::new(vec![ping()]),

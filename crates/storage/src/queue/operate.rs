@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Stored;
+use super::{Stored, StoredRow};
 use crate::db::{Db, Statement, Tx, on, sql};
 use crate::rows::page;
 use crate::{StorageError, db};
@@ -47,7 +47,7 @@ pub async fn dead(db: &Db, after: i64, limit: u32) -> Result<Vec<DeadLetter>, St
 
 /// Gives a dead letter three more attempts. `None` when there is none of that id.
 pub async fn retry_dead(tx: &mut Tx, id: i64) -> Result<Option<Stored>, StorageError> {
-    Ok(on!(tx, &RETRY_DEAD, fetch_optional as (i64, i64), id)?.map(Stored::from))
+    Ok(on!(tx, &RETRY_DEAD, fetch_optional as StoredRow, id)?.map(Stored::from))
 }
 
 /// Gives a dead letter up for good; its message id stays known as long as that of a done one. False when there is
@@ -68,8 +68,8 @@ pub struct Replayed {
 /// message ids, so effects whose op ids are still known are not applied a second time.
 pub async fn replay(tx: &mut Tx, topic: &str, from_id: i64, limit: u32) -> Result<Replayed, StorageError> {
     let limit = page(limit, REPLAY_MAX);
-    let rows = on!(tx, &REPLAY, fetch_all as (i64, i64), topic, from_id, limit)?;
-    let last = rows.iter().map(|(id, _)| *id).max().unwrap_or(from_id);
+    let rows = on!(tx, &REPLAY, fetch_all as StoredRow, topic, from_id, limit)?;
+    let last = rows.iter().map(|(id, ..)| *id).max().unwrap_or(from_id);
     let is_full = i64::try_from(rows.len()).is_ok_and(|n_rows| n_rows >= limit);
     let messages = rows.into_iter().map(Stored::from).collect();
     Ok(Replayed { messages, next_id: is_full.then_some(last + 1) })
@@ -85,9 +85,9 @@ const DEAD: Statement = sql!(
 const RETRY_DEAD: Statement = sql!("update", "queue_messages",
     sqlite: "UPDATE queue_messages SET state = 'retry', attempts = 0, done_at = NULL, \
      available_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now') WHERE id = $1 AND state = 'dead' \
-     RETURNING id, partition_no",
+     RETURNING id, partition_no, message_id",
     postgres: "UPDATE queue_messages SET state = 'retry', attempts = 0, done_at = NULL, \
-     available_at = clock_timestamp() WHERE id = $1 AND state = 'dead' RETURNING id, partition_no");
+     available_at = clock_timestamp() WHERE id = $1 AND state = 'dead' RETURNING id, partition_no, message_id");
 
 const DROP_DEAD: Statement = sql!("update", "queue_messages",
     sqlite: "UPDATE queue_messages SET state = 'dropped', \
@@ -100,7 +100,7 @@ const REPLAY: Statement = sql!(
     "queue_messages",
     "UPDATE queue_messages SET state = 'waiting', attempts = 0, done_at = NULL WHERE id IN \
      (SELECT id FROM queue_messages WHERE topic = $1 AND id >= $2 AND state = 'done' ORDER BY id LIMIT 0 + $3) \
-     AND state = 'done' RETURNING id, partition_no"
+     AND state = 'done' RETURNING id, partition_no, message_id"
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] = &[&DEAD, &RETRY_DEAD, &DROP_DEAD, &REPLAY];
