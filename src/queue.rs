@@ -107,3 +107,6 @@ impl Queue {
         self.bell.ring(rung.and(*self.owned.borrow()));
     }
 }
+
+#[cfg(test)]
+mod tests;

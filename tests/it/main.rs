@@ -10,6 +10,7 @@ mod house;
 mod node;
 mod overload;
 mod promises;
+mod queue;
 mod readme;
 mod refusals;
 mod twitch_bot;
