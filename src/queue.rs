@@ -19,10 +19,12 @@ mod handler;
 mod in_flight;
 mod meters;
 mod reader;
+mod stream_bell;
 
 pub use doorbell::Doorbell;
 pub use handler::{HandleError, Handler};
 pub use reader::ReaderSpec;
+pub use stream_bell::StreamBell;
 
 /// Topic of events from the router API that their caller does not wait for; a body is a `ChatEvent`.
 pub const ROUTER_EVENTS: &str = "router_events";
@@ -64,6 +66,8 @@ pub struct Queue {
     bell: Doorbell,
     /// Partitions whose reader is in this process; a cluster hands them out.
     owned: watch::Receiver<PartitionSet>,
+    /// Rings in other processes. `None` without Redis: their readers find what is new by looking.
+    far_bell: Option<StreamBell>,
     /// What waited when the reader last counted.
     backlog: AtomicI64,
 }
@@ -71,7 +75,12 @@ pub struct Queue {
 impl Queue {
     /// A queue in `db`, of which this process reads the `owned` partitions.
     pub fn new(db: Db, owned: watch::Receiver<PartitionSet>) -> Arc<Self> {
-        Arc::new(Self { db, bell: Doorbell::default(), owned, backlog: AtomicI64::new(0) })
+        Arc::new(Self::with_far_bell(db, owned, None))
+    }
+
+    /// A queue that also rings in other processes.
+    pub fn with_far_bell(db: Db, owned: watch::Receiver<PartitionSet>, far_bell: Option<StreamBell>) -> Self {
+        Self { db, bell: Doorbell::default(), owned, far_bell, backlog: AtomicI64::new(0) }
     }
 
     /// Stores messages and rings for them; returns those that were not stored before.
@@ -103,8 +112,15 @@ impl Queue {
 
     /// Rings for messages whose transaction is committed. Returns at once; a ring that gets lost costs time only.
     pub fn ring(&self, stored: &[Stored]) {
-        let rung: PartitionSet = stored.iter().map(|message| message.partition).collect();
-        self.bell.ring(rung.and(*self.owned.borrow()));
+        let owned = *self.owned.borrow();
+        let (here, elsewhere): (Vec<_>, Vec<_>) =
+            stored.iter().partition(|message| owned.contains(message.partition));
+        self.bell.ring(here.into_iter().map(|message| message.partition).collect());
+        if let Some(far_bell) = &self.far_bell {
+            for message in elsewhere {
+                far_bell.ring(message);
+            }
+        }
     }
 }
 

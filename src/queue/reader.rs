@@ -45,8 +45,17 @@ impl ReaderSpec {
     /// Dropped, it is a dead reader: its messages are handled again when their leases end.
     pub async fn run(self, stop: CancellationToken) {
         let queue = Arc::clone(&self.queue);
+        let reader = Reader::new(self);
+        let name = reader.claimer.name.clone();
+        let far_rings = Box::pin(async {
+            match &queue.far_bell {
+                Some(far_bell) => far_bell.run(&queue, &name).await,
+                None => std::future::pending().await,
+            }
+        });
         tokio::select! {
-            () = Reader::new(self).run(&stop) => {}
+            () = Box::pin(reader.run(&stop)) => {}
+            () = far_rings => {}
             never = meters::sample(&queue) => match never {},
         }
     }

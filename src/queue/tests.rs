@@ -10,10 +10,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use storage::queue::Claimed;
 use storage::{Effect, OpId, Scope};
+use ulid::Ulid;
 
 use self::rig::{Recorder, Rig, Seen, message, wait_until};
 use super::{HandleError, Handler, Policy};
 
+mod redis_server;
 mod rig;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,7 +24,7 @@ async fn a_message_whose_reader_was_killed_is_taken_over_by_another() {
         let hung = Arc::new(Recorder::new(|_| HandleError::Retry("never".to_owned())).hanging());
         let dead = rig.reader(hung.clone(), PartitionSet::ALL);
         rig.sender().enqueue(&[message("k", "m")]).await.unwrap();
-        wait_until("the first reader is at it", || hung.seen().len() == 1).await;
+        wait_until("the first reader is at it", async || hung.seen().len() == 1).await;
         dead.kill();
         let alive = Arc::new(Recorder::default());
         let _reader = rig.reader(alive.clone(), PartitionSet::ALL);
@@ -147,6 +149,43 @@ async fn first_attempts_keep_the_order_of_their_key_although_some_fail() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_redis_killed_while_a_thousand_wait_all_are_handled() {
+    Rig::on_each(async |rig| {
+        let handler = Arc::new(Recorder::default());
+        let sender = rig.sender();
+        let batch = |from: usize| -> Vec<_> {
+            (from..from + 500).map(|n| message(&format!("k{n}"), &n.to_string())).collect()
+        };
+        sender.enqueue(&batch(0)).await.unwrap();
+        rig.kill_redis();
+        sender.enqueue(&batch(500)).await.unwrap();
+        let _reader = rig.reader(handler.clone(), PartitionSet::ALL);
+        rig.all_done().await;
+        assert_eq!(handler.seen().len(), 1_000, "each once");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ring_by_redis_wakes_the_reader_long_before_it_looks_by_itself() {
+    let rig = Rig::with_redis().await;
+    let handler = Arc::new(Recorder::default());
+    let _reader = rig.reader_that_looks_every(Duration::from_mins(1), handler.clone(), PartitionSet::ALL);
+    let sender = rig.sender();
+    for round in ["first", "after the streams and their groups were lost"] {
+        let n_before = handler.seen().len();
+        // A ring may come before the reader listens; the one that is heard brings all.
+        wait_until("a ring is heard", async || {
+            sender.enqueue(&[message("k", &Ulid::new().to_string())]).await.unwrap();
+            tokio::time::timeout(Duration::from_millis(50), handler.sees_more_than(n_before)).await.is_ok()
+        })
+        .await;
+        eprintln!("{round}: heard");
+        rig.empty_redis().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_from_an_id_hands_out_the_later_ones_alone() {
     Rig::on_each(async |rig| {
         let handler = Arc::new(Recorder::default());
@@ -222,7 +261,7 @@ async fn a_reader_that_is_told_to_stop_finishes_what_runs_and_gives_back_the_res
         let reader = rig.reader(handler.clone(), PartitionSet::ALL);
         let batch: Vec<_> = (0..10).map(|n| message("k", &n.to_string())).collect();
         rig.sender().enqueue(&batch).await.unwrap();
-        wait_until("the first message runs", || handler.seen().len() == 1).await;
+        wait_until("the first message runs", async || handler.seen().len() == 1).await;
         reader.stop_claiming();
         handler.open();
         reader.stop().await;

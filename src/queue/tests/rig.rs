@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::redis_server::RedisServer;
 use crate::queue::{HandleError, Handler, Policy, Queue, ReaderSpec};
 
 /// Times that let a test end soon; the lease is still longer than a handler may take.
@@ -28,36 +29,73 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// One way in which the queue runs.
 pub struct Rig {
     pub db: Db,
+    /// `None` where the queue runs on SQL alone.
+    redis: Option<RedisServer>,
     _database: TestDatabase,
 }
 
 impl Rig {
     /// Runs `test` on each of them.
     pub async fn on_each(test: impl AsyncFn(&Self)) {
-        let places = [("sqlite", testing::sqlite().await), ("postgres", testing::postgres().await)];
-        for (name, database) in places {
+        let alone =
+            |database: TestDatabase| Self { db: database.db.clone(), redis: None, _database: database };
+        let rigs = [
+            ("sqlite", alone(testing::sqlite().await)),
+            ("postgres", alone(testing::postgres().await)),
+            ("postgres with redis", Self::with_redis().await),
+        ];
+        for (name, rig) in rigs {
             let started = Instant::now();
-            let rig = Self { db: database.db.clone(), _database: database };
             test(&rig).await;
             eprintln!("on {name}: {:?}", started.elapsed());
         }
     }
 
-    /// A queue of which another process reads every partition.
+    pub async fn with_redis() -> Self {
+        let database = testing::postgres().await;
+        Self { db: database.db.clone(), redis: Some(RedisServer::start().await), _database: database }
+    }
+
+    pub fn kill_redis(&self) {
+        self.redis.iter().for_each(RedisServer::kill);
+    }
+
+    pub async fn empty_redis(&self) {
+        self.redis.as_ref().expect("with Redis").empty().await;
+    }
+
+    fn queue(&self, owned: watch::Receiver<PartitionSet>) -> Arc<Queue> {
+        let bell = self.redis.as_ref().map(RedisServer::bell);
+        Arc::new(Queue::with_far_bell(self.db.clone(), owned, bell))
+    }
+
+    /// A queue whose process reads no partition; its rings go out as long as it is there.
     pub fn sender(&self) -> Arc<Queue> {
-        Queue::new(self.db.clone(), watch::channel(PartitionSet::NONE).1)
+        let queue = self.queue(watch::channel(PartitionSet::NONE).1);
+        let spec = spec(Arc::clone(&queue), Vec::new(), POLICY);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the test plays supervision; it ends with the test's runtime"
+        )]
+        drop(tokio::spawn(spec.run(CancellationToken::new())));
+        queue
     }
 
     /// A running reader of those partitions.
     pub fn reader(&self, handler: Arc<dyn Handler>, owned: PartitionSet) -> Running {
+        self.reader_that_looks_every(POLICY.look_every, handler, owned)
+    }
+
+    pub fn reader_that_looks_every(
+        &self,
+        look_every: Duration,
+        handler: Arc<dyn Handler>,
+        owned: PartitionSet,
+    ) -> Running {
         let (own, owned) = watch::channel(owned);
-        let (stop, stop_claiming) = (CancellationToken::new(), CancellationToken::new());
-        let spec = ReaderSpec {
-            queue: Queue::new(self.db.clone(), owned),
-            handlers: vec![handler],
-            policy: POLICY,
-            stop_claiming: stop_claiming.clone(),
-        };
+        let stop = CancellationToken::new();
+        let spec = spec(self.queue(owned), vec![handler], Policy { look_every, ..POLICY });
+        let stop_claiming = spec.stop_claiming.clone();
         #[expect(clippy::disallowed_methods, reason = "the test plays supervision")]
         let task = tokio::spawn(spec.run(stop.clone()));
         Running { task, own, stop, stop_claiming }
@@ -75,6 +113,10 @@ impl Rig {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+fn spec(queue: Arc<Queue>, handlers: Vec<Arc<dyn Handler>>, policy: Policy) -> ReaderSpec {
+    ReaderSpec { queue, handlers, policy, stop_claiming: CancellationToken::new() }
 }
 
 /// A reader that runs; dropped, it is killed.
@@ -166,6 +208,10 @@ impl Recorder {
         self.gate.as_ref().expect("gated").notify_one();
     }
 
+    pub async fn sees_more_than(&self, n: usize) {
+        wait_until("a further message is handled", async || self.seen().len() > n).await;
+    }
+
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
@@ -207,9 +253,9 @@ pub fn message(key: &str, message_id: &str) -> NewMessage {
 }
 
 /// Looks often until `condition` holds.
-pub async fn wait_until(what: &str, condition: impl Fn() -> bool) {
+pub async fn wait_until(what: &str, condition: impl AsyncFn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
-    while !condition() {
+    while !condition().await {
         assert!(Instant::now() < deadline, "never happened: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
