@@ -10,6 +10,8 @@ mod load;
 mod overload;
 mod percentiles;
 mod process;
+#[expect(dead_code, reason = "the mode that runs it comes with the other figures of storage")]
+mod queue;
 mod report;
 mod run;
 mod subject;

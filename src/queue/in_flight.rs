@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use domain::{Partition, PartitionSet};
 use storage::queue::Claimed;
 
-/// Messages in hand at most.
-pub(super) const IN_FLIGHT_MAX: usize = 256;
+/// Messages in hand at most, so at most 32 MiB.
+pub(super) const IN_FLIGHT_MAX: usize = 512;
 /// Of one partition at most, so that a slow key leaves room for the others.
-pub(super) const IN_PARTITION_MAX: usize = 32;
+pub(super) const IN_PARTITION_MAX: usize = 64;
 
 /// A claimed message.
 #[derive(Debug)]

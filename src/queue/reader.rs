@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::Partition;
+use domain::{Partition, PartitionSet};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -81,7 +81,7 @@ struct Reader {
     /// What is to be claimed.
     wish: Wish,
     /// The partition that the next claim begins with.
-    turn: i64,
+    turn: Partition,
     /// The database failed; it is left alone until the next look.
     is_resting: bool,
 }
@@ -106,7 +106,7 @@ impl Reader {
             settling: None,
             claiming: None,
             wish: Wish::default(),
-            turn: 0,
+            turn: Partition::default(),
             is_resting: false,
             spec,
         }
@@ -164,9 +164,7 @@ impl Reader {
             return;
         }
         self.wish = Wish { first: self.wish.first.and(full), ..Wish::default() };
-        self.turn = (self.turn + 1) % i64::from(Partition::COUNT);
-        let turn = Partition::new(self.turn).unwrap_or_default();
-        let claim = self.claimer.clone().claim(wish, owned, room, turn);
+        let claim = self.claimer.clone().claim(wish, owned, room, self.turn);
         self.claiming = Some(Box::pin(claim.map(move |result| (wish, result))));
     }
 
@@ -180,8 +178,11 @@ impl Reader {
             }
         };
         // A partition that gave something may have more.
-        let gave = claims.first.iter().map(|message| message.partition).collect();
+        let gave: PartitionSet = claims.first.iter().map(|message| message.partition).collect();
         self.wish.first = self.wish.first.or(if claims.is_full { wish.first } else { gave });
+        // The next claim goes on behind the last one, or partitions in front would starve those at the end.
+        let place = |partition: &Partition| partition.distance_from(self.turn);
+        self.turn = gave.iter().max_by_key(place).map_or(self.turn, Partition::next);
         self.wish.retries |= !claims.retries.is_empty();
         self.lapsed = claims.lapsed.as_ref().map(|message| message.id).or(self.lapsed);
         for message in claims.lapsed.into_iter().chain(claims.retries).chain(claims.first) {

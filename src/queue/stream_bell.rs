@@ -10,7 +10,9 @@ use std::time::Duration;
 use domain::{Partition, PartitionSet};
 use fred::clients::Client;
 use fred::error::Error;
-use fred::interfaces::StreamsInterface;
+use fred::interfaces::{ClientLike, StreamsInterface};
+use fred::types::Builder;
+use fred::types::config::{Config, ReconnectPolicy};
 use fred::types::streams::XReadResponse;
 use storage::queue::Stored;
 use tokio::sync::{Mutex, mpsc};
@@ -32,6 +34,8 @@ const IDS_PER_ENTRY_MAX: usize = 64;
 const READ_FOR: Duration = Duration::from_secs(1);
 /// Between two attempts while Redis is away.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
+const RECONNECT_MS_MIN: u32 = 50;
+const RECONNECT_MS_MAX: u32 = 2_000;
 
 /// Rings for partitions that other processes read, and hears their rings.
 pub struct StreamBell {
@@ -52,10 +56,20 @@ impl fmt::Debug for StreamBell {
 }
 
 impl StreamBell {
-    /// A bell over two clients of the same server, of which `reader` serves nobody else.
-    pub fn new(writer: Client, reader: Client, timeout: Duration) -> Self {
+    /// A bell at that address. Its clients connect, and connect again, by themselves.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub fn connect(url: &str, timeout: Duration) -> Result<Self, Error> {
+        let mut builder = Builder::from_config(Config::from_url(url)?);
+        builder.set_policy(ReconnectPolicy::new_exponential(0, RECONNECT_MS_MIN, RECONNECT_MS_MAX, 2));
+        let (writer, reader) = (builder.build()?, builder.build()?);
+        for client in [&writer, &reader] {
+            // Ends with the last handle on its client.
+            drop(client.connect());
+        }
         let (rings, unsent) = mpsc::channel(RINGS_WAITING_MAX);
-        Self { writer, reader, timeout, rings, unsent: Mutex::new(unsent) }
+        Ok(Self { writer, reader, timeout, rings, unsent: Mutex::new(unsent) })
     }
 
     /// Rings soon; a ring that finds no room is dropped.

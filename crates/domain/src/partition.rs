@@ -28,6 +28,17 @@ impl Partition {
     pub const fn number(self) -> u8 {
         self.0
     }
+
+    /// The one behind it; the first one behind the last.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self((self.0 + 1) % Self::COUNT)
+    }
+
+    /// Steps from `start` to this one, going round.
+    pub const fn distance_from(self, start: Self) -> u8 {
+        (self.0 + Self::COUNT - start.0) % Self::COUNT
+    }
 }
 
 /// Some of the 64 partitions.
@@ -95,6 +106,13 @@ mod tests {
     fn a_key_falls_into_the_same_partition_for_ever() {
         let numbers = ["", "twitch:ann", "01ARZ3NDEKTSV4RRFFQ69G5FAV"].map(|key| Partition::of(key).number());
         assert_eq!(numbers, [23, 18, 28]);
+    }
+
+    #[test]
+    fn going_round_meets_each_once() {
+        let start = Partition::new(62).unwrap();
+        let (next, last) = (start.next().next(), Partition::new(61).unwrap());
+        assert_eq!((next.number(), next.distance_from(start), last.distance_from(start)), (0, 2, 63));
     }
 
     #[test]

@@ -4,10 +4,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::Builder;
-use fred::types::config::{Config, ReconnectPolicy};
+use fred::types::config::Config;
 use tempfile::TempDir;
 
 use crate::queue::StreamBell;
@@ -45,22 +44,17 @@ impl RedisServer {
     }
 
     pub async fn empty(&self) {
-        let client = self.client();
-        client.wait_for_connect().await.unwrap();
+        let client = Builder::from_config(Config::from_url(&self.url()).unwrap()).build().unwrap();
+        client.init().await.unwrap();
         client.flushall::<()>(false).await.unwrap();
     }
 
     pub fn bell(&self) -> StreamBell {
-        StreamBell::new(self.client(), self.client(), Duration::from_millis(100))
+        StreamBell::connect(&self.url(), Duration::from_millis(100)).unwrap()
     }
 
-    fn client(&self) -> Client {
-        let config = Config::from_url(&format!("redis://127.0.0.1:{}", self.port)).unwrap();
-        let mut builder = Builder::from_config(config);
-        builder.set_policy(ReconnectPolicy::new_constant(0, 50));
-        let client = builder.build().unwrap();
-        client.connect();
-        client
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
     }
 }
 
