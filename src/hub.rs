@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::Directory;
 use crate::config::Config;
 use crate::messages::{Board, Clock, ModuleInfo, Operator};
+use crate::redis::Redis;
 
 mod access;
 mod answer;
@@ -57,6 +58,8 @@ pub struct HubDeps {
     pub clock: Clock,
     /// Written by the platforms.
     pub board: Arc<Board>,
+    /// `None` when none is configured.
+    pub redis: Option<Redis>,
     /// Renders what the recorder holds.
     pub metrics: PrometheusHandle,
     /// What callers of the API prove themselves with.

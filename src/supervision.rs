@@ -99,7 +99,13 @@ impl Node {
         })?;
         let address = listener.local_addr()?;
         let [stop_reading, stop_hub, drain] = std::array::from_fn(|_| CancellationToken::new());
+        let background = TaskTracker::new();
+        let redis = boot::redis(&config);
+        if let Some(redis) = &redis {
+            background.spawn(redis.clone().keep(stop_hub.clone()));
+        }
         let wiring = Arc::new(Wiring {
+            redis,
             vault: keys.vault,
             service_key: keys.service_key,
             http: boot::http_client(&config)?,
@@ -118,7 +124,6 @@ impl Node {
         let parts = tree::parts().iter().map(|part| parts::child(*part, &wiring)).collect();
         let (root, ended) = Actor::spawn(None, Supervisor { name: "node" }, parts).await?;
         spawner.root.store(Some(Arc::new(root.clone())));
-        let background = TaskTracker::new();
         Self::watch(&config, &services, sampler, &background)?;
         keep_metrics(recorder, &background);
         let data_dir = config.node.data_dir.clone();

@@ -19,6 +19,7 @@ use crate::cluster::directory::SlotSpec;
 use crate::config::Config;
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{ByteBudget, Clock, CommandInfo, Memory, ModuleInfo};
+use crate::redis::{Redis, RedisOptions};
 use crate::telemetry::command_meters::CommandMeters;
 
 /// Channels read or added in one go.
@@ -50,6 +51,23 @@ pub fn storage_options(config: &Config) -> StorageOptions {
         lock_timeout: config.storage.lock_timeout,
         slow_query: config.storage.slow_query,
     }
+}
+
+/// The handle to Redis; not connected yet. `None` when none is configured.
+pub fn redis(config: &Config) -> Option<Redis> {
+    redis_options(config).map(Redis::new)
+}
+
+/// The Redis section as the handle wants it. `None` when none is configured.
+pub fn redis_options(config: &Config) -> Option<RedisOptions> {
+    let section = &config.redis;
+    Some(RedisOptions {
+        url: section.url.clone()?,
+        timeout: section.timeout,
+        cache_db: section.cache_db,
+        limits_db: section.limits_db,
+        streams_db: section.streams_db,
+    })
 }
 
 pub fn directory(config: &Config, memory: Arc<Memory>, spawner: Arc<NodeSpawner>) -> Arc<Directory> {

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::hub::{self, HubDeps};
 use crate::messages::{Board, ByteBudget};
 use crate::platforms::{PLATFORMS, PlatformDeps, PlatformSpec};
+use crate::redis::Redis;
 
 /// Everything that parts are made from.
 pub struct Wiring {
@@ -35,6 +36,8 @@ pub struct Wiring {
     pub vault: Vault,
     pub service_key: SecretString,
     pub http: reqwest::Client,
+    /// `None` when none is configured.
+    pub redis: Option<Redis>,
     pub metrics: PrometheusHandle,
     /// Bound once, so that a restart of the hub keeps its port.
     pub listener: std::net::TcpListener,
@@ -173,6 +176,7 @@ fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
         directory: Arc::clone(&services.directory),
         clock: services.clock.clone(),
         board: Arc::clone(&wiring.board),
+        redis: wiring.redis.clone(),
         metrics: wiring.metrics.clone(),
         service_key: wiring.service_key.clone(),
         modules: Arc::new(super::boot::module_infos(&services.registry)),

@@ -190,6 +190,7 @@ impl TestNode {
             directory: Arc::clone(&directory),
             clock: Clock::System,
             board: Arc::default(),
+            redis: None,
             metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
             service_key: SecretString::from(KEY),
             modules: Arc::new(vec![ping()]),
