@@ -18,6 +18,7 @@ use crate::cluster::Directory;
 use crate::config::Config;
 use crate::messages::{Board, Clock, ModuleInfo, Operator};
 use crate::queue::Queue;
+use crate::redis::Redis;
 
 mod access;
 mod answer;
@@ -60,6 +61,8 @@ pub struct HubDeps {
     pub board: Arc<Board>,
     /// Events whose caller does not wait, and what operators see of them.
     pub queue: Arc<Queue>,
+    /// `None` when none is configured.
+    pub redis: Option<Redis>,
     /// Renders what the recorder holds.
     pub metrics: PrometheusHandle,
     /// What callers of the API prove themselves with.

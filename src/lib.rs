@@ -7,7 +7,7 @@
 //! L4  supervision                            knows everyone, nobody knows it; the only one that spawns
 //! L3  platforms | actors | hub               meet only in L1 and L0 and in handles given at spawn
 //! L2  cluster, queue, telemetry
-//! L1  messages, config
+//! L1  messages, config, redis
 //! L0  crates/storage → crates/domain         all SQL; pure values
 //! ```
 
@@ -19,6 +19,7 @@ pub mod hub;
 pub mod messages;
 pub mod platforms;
 pub mod queue;
+pub mod redis;
 pub mod run;
 pub mod supervision;
 pub mod telemetry;

@@ -99,12 +99,18 @@ impl Node {
         })?;
         let address = listener.local_addr()?;
         let [stop_reading, stop_hub, drain] = std::array::from_fn(|_| CancellationToken::new());
+        let background = TaskTracker::new();
+        let redis = boot::redis(&config);
+        if let Some(redis) = &redis {
+            background.spawn(redis.clone().keep(stop_hub.clone()));
+        }
         let wiring = Arc::new(Wiring {
             vault: keys.vault,
             service_key: keys.service_key,
             http: boot::http_client(&config)?,
             board: Arc::new(Board::default()),
-            queue: boot::queue(&services),
+            queue: boot::queue(&services, redis.as_ref()),
+            redis,
             send_budget: Arc::new(ByteBudget::new(config.limits.send_budget_bytes)),
             listener: listener.into_std()?,
             console: options.console,
@@ -119,7 +125,6 @@ impl Node {
         let parts = tree::parts().iter().map(|part| parts::child(*part, &wiring)).collect();
         let (root, ended) = Actor::spawn(None, Supervisor { name: "node" }, parts).await?;
         spawner.root.store(Some(Arc::new(root.clone())));
-        let background = TaskTracker::new();
         Self::watch(&config, &services, sampler, &background)?;
         keep_metrics(recorder, &background);
         let data_dir = config.node.data_dir.clone();

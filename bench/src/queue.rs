@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use domain::PartitionSet;
 use futures_util::future::{BoxFuture, try_join_all};
+use secrecy::SecretString;
 use storage::queue::{Claimed, NewMessage};
 use storage::{Db, StorageOptions};
 use tokio::sync::{Semaphore, watch};
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 use waddlebot::messages::Clock;
 use waddlebot::queue::{HandleError, Handler, Policy, Queue, ReaderSpec, StreamBell};
+use waddlebot::redis::{Redis, RedisOptions};
 
 use crate::percentiles::Percentiles;
 
@@ -22,6 +24,7 @@ const TOPIC: &str = "bench";
 const N_KEYS: usize = 1_000;
 /// Longest wait for one series.
 const SERIES_LIMIT: Duration = Duration::from_mins(2);
+const REDIS_START_LIMIT: Duration = Duration::from_secs(10);
 const REDIS_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// One series: so many messages, stored in batches of this size by so many callers at once.
@@ -43,7 +46,7 @@ struct Place {
     name: &'static str,
     db: Db,
     /// `None`: storing and reading in one process, which needs no Redis.
-    redis_url: Option<String>,
+    redis: Option<Redis>,
 }
 
 /// Measures `SQLite`, `PostgreSQL`, and `PostgreSQL` whose reader hears of messages by Redis; a Markdown table.
@@ -51,10 +54,16 @@ pub async fn run(postgres_url: &str, redis_url: &str) -> io::Result<String> {
     let folder = tempfile::tempdir()?;
     let sqlite_url = format!("sqlite://{}", folder.path().join("queue.db").display());
     let postgres = open(postgres_url).await?;
+    let (redis, closed) = (Redis::new(redis_options(redis_url)), CancellationToken::new());
+    let mut keeper = JoinSet::new();
+    keeper.spawn(redis.clone().keep(closed.clone()));
+    let mut state = redis.watch();
+    let is_up = tokio::time::timeout(REDIS_START_LIMIT, state.wait_for(|state| state.is_up));
+    drop(is_up.await.map_err(io::Error::other)?.map_err(io::Error::other)?);
     let places = [
-        Place { name: "SQLite", db: open(&sqlite_url).await?, redis_url: None },
-        Place { name: "PostgreSQL", db: postgres.clone(), redis_url: None },
-        Place { name: "PostgreSQL + Redis", db: postgres, redis_url: Some(redis_url.to_owned()) },
+        Place { name: "SQLite", db: open(&sqlite_url).await?, redis: None },
+        Place { name: "PostgreSQL", db: postgres.clone(), redis: None },
+        Place { name: "PostgreSQL + Redis", db: postgres, redis: Some(redis.clone()) },
     ];
     let mut table = String::from(
         "| queue | batch | messages | messages/s | p50 ms | p99 ms |\n|---|---:|---:|---:|---:|---:|\n",
@@ -73,7 +82,13 @@ pub async fn run(postgres_url: &str, redis_url: &str) -> io::Result<String> {
             .map_err(io::Error::other)?;
         }
     }
+    closed.cancel();
     Ok(table)
+}
+
+fn redis_options(url: &str) -> RedisOptions {
+    let url = SecretString::from(url);
+    RedisOptions { url, timeout: REDIS_TIMEOUT, cache_db: 0, limits_db: 1, streams_db: 2 }
 }
 
 async fn open(url: &str) -> io::Result<Db> {
@@ -113,11 +128,11 @@ async fn measure(place: &Place, series: &Series) -> io::Result<(Duration, Vec<Du
         room: Semaphore::new(series.window),
     });
     let stop = CancellationToken::new();
-    let reading = queue(place, PartitionSet::ALL)?;
+    let reading = queue(place, PartitionSet::ALL);
     let mut readers = JoinSet::new();
     readers.spawn(reader(&reading, vec![watch.clone()]).run(stop.clone()));
-    let storing = if place.redis_url.is_some() {
-        let storing = queue(place, PartitionSet::NONE)?;
+    let storing = if place.redis.is_some() {
+        let storing = queue(place, PartitionSet::NONE);
         readers.spawn(reader(&storing, Vec::new()).run(stop.clone()));
         storing
     } else {
@@ -138,10 +153,9 @@ async fn measure(place: &Place, series: &Series) -> io::Result<(Duration, Vec<Du
     Ok((took, latencies))
 }
 
-fn queue(place: &Place, owned: PartitionSet) -> io::Result<Arc<Queue>> {
-    let bell = place.redis_url.as_ref().map(|url| StreamBell::connect(url, REDIS_TIMEOUT));
-    let bell = bell.transpose().map_err(io::Error::other)?;
-    Ok(Arc::new(Queue::with_far_bell(place.db.clone(), watch::channel(owned).1, bell)))
+fn queue(place: &Place, owned: PartitionSet) -> Arc<Queue> {
+    let bell = place.redis.clone().map(StreamBell::new);
+    Arc::new(Queue::with_far_bell(place.db.clone(), watch::channel(owned).1, bell))
 }
 
 fn reader(queue: &Arc<Queue>, handlers: Vec<Arc<dyn Handler>>) -> ReaderSpec {

@@ -14,6 +14,7 @@ mod clock;
 mod data_folder;
 mod node;
 mod reachability;
+mod redis;
 mod storage;
 mod tokens;
 
@@ -91,6 +92,7 @@ async fn examine_config(config: &Config, args: &NodeArgs, env: &Env) -> Vec<Find
     findings.push(data_folder::look(config));
     let storage = storage::look(config).await;
     findings.extend(storage.findings);
+    findings.extend(redis::look(config).await);
     let twitch = &config.platforms.twitch;
     if let Some(finding) = twitch_channels(twitch.channels.len(), storage.n_twitch_channels) {
         findings.push(finding);

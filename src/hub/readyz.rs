@@ -1,4 +1,5 @@
-//! `GET /readyz`: the dependencies. Only the storage decides; a platform that is away is told, not held against us.
+//! `GET /readyz`: the dependencies. Only the storage decides; a platform or Redis that is away is told, not held
+//! against us.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub(in crate::hub) struct Readiness {
     pub ready: bool,
     /// `ok`, or what is wrong with the database.
     pub storage: &'static str,
+    /// `ok`, `away` (everything works on this node alone meanwhile), or `off` when none is configured.
+    pub redis: &'static str,
     /// What each platform says of itself; for information only.
     #[schema(value_type = Object)]
     pub platforms: BTreeMap<Platform, PlatformReport>,
@@ -35,7 +38,12 @@ pub(super) async fn readiness(hub: &Hub) -> Readiness {
         Ok(Err(error)) => error.kind(),
         Err(_elapsed) => "timeout",
     };
-    Readiness { ready: storage == "ok", storage, platforms: hub.deps.board.all() }
+    let redis = match &hub.deps.redis {
+        None => "off",
+        Some(redis) if redis.state().is_up => "ok",
+        Some(_) => "away",
+    };
+    Readiness { ready: storage == "ok", storage, redis, platforms: hub.deps.board.all() }
 }
 
 /// Says whether the dependencies answer.

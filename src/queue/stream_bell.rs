@@ -4,20 +4,18 @@
 //! nobody waits for it: a reader finds in SQL what nobody rang for.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use domain::{Partition, PartitionSet};
 use fred::clients::Client;
 use fred::error::Error;
-use fred::interfaces::{ClientLike, StreamsInterface};
-use fred::types::Builder;
-use fred::types::config::{Config, ReconnectPolicy};
+use fred::interfaces::StreamsInterface;
 use fred::types::streams::XReadResponse;
 use storage::queue::Stored;
 use tokio::sync::{Mutex, mpsc};
 
 use super::Queue;
+use crate::redis::{Line, Redis, RedisError};
 
 const STREAM: &str = "waddlebot:stream:queue:";
 const GROUP: &str = "readers";
@@ -32,44 +30,24 @@ const RINGS_TOGETHER_MAX: usize = 512;
 const IDS_PER_ENTRY_MAX: usize = 64;
 /// Longest wait for new entries, and so for a change of the owned partitions.
 const READ_FOR: Duration = Duration::from_secs(1);
+/// And for the answer that there are none.
+const READ_WITHIN: Duration = Duration::from_secs(2);
 /// Between two attempts while Redis is away.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
-const RECONNECT_MS_MIN: u32 = 50;
-const RECONNECT_MS_MAX: u32 = 2_000;
 
 /// Rings for partitions that other processes read, and hears their rings.
+#[derive(Debug)]
 pub struct StreamBell {
-    writer: Client,
-    /// A connection of its own: it waits for entries.
-    reader: Client,
-    /// Longest wait for an answer to a ring.
-    timeout: Duration,
+    redis: Redis,
     rings: mpsc::Sender<(Partition, i64)>,
     /// Held by the part that sends; a restarted one goes on with it.
     unsent: Mutex<mpsc::Receiver<(Partition, i64)>>,
 }
 
-impl fmt::Debug for StreamBell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamBell").finish_non_exhaustive()
-    }
-}
-
 impl StreamBell {
-    /// A bell at that address. Its clients connect, and connect again, by themselves.
-    ///
-    /// # Errors
-    /// When the address is none.
-    pub fn connect(url: &str, timeout: Duration) -> Result<Self, Error> {
-        let mut builder = Builder::from_config(Config::from_url(url)?);
-        builder.set_policy(ReconnectPolicy::new_exponential(0, RECONNECT_MS_MIN, RECONNECT_MS_MAX, 2));
-        let (writer, reader) = (builder.build()?, builder.build()?);
-        for client in [&writer, &reader] {
-            // Ends with the last handle on its client.
-            drop(client.connect());
-        }
+    pub fn new(redis: Redis) -> Self {
         let (rings, unsent) = mpsc::channel(RINGS_WAITING_MAX);
-        Ok(Self { writer, reader, timeout, rings, unsent: Mutex::new(unsent) })
+        Self { redis, rings, unsent: Mutex::new(unsent) }
     }
 
     /// Rings soon; a ring that finds no room is dropped.
@@ -95,21 +73,10 @@ impl StreamBell {
                     ids.push(id.to_string());
                 }
             }
-            match tokio::time::timeout(self.timeout, self.append(entries)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "Redis took no ring"),
-                Err(_elapsed) => tracing::debug!("Redis took no ring in time"),
+            if let Err(error) = self.redis.run(Line::Streams, |client| append(client, entries)).await {
+                tracing::debug!(%error, "Redis took no ring");
             }
         }
-    }
-
-    async fn append(&self, entries: BTreeMap<Partition, Vec<String>>) -> Result<(), Error> {
-        let pipeline = self.writer.pipeline();
-        for (partition, ids) in entries {
-            let cap = ("MAXLEN", "~", STREAM_LEN_MAX);
-            let () = pipeline.xadd(stream(partition), false, cap, "*", ("ids", ids.join(","))).await?;
-        }
-        pipeline.all().await
     }
 
     async fn hear(&self, queue: &Queue, name: &str) {
@@ -138,22 +105,45 @@ impl StreamBell {
         owned: PartitionSet,
         known: &mut PartitionSet,
         name: &str,
-    ) -> Result<PartitionSet, Error> {
-        for partition in owned.except(*known).iter() {
-            let made: Result<(), Error> =
-                self.reader.xgroup_create(stream(partition), GROUP, "$", true).await;
-            match made {
-                Err(error) if !error.details().contains("BUSYGROUP") => return Err(error),
-                Ok(()) | Err(_) => *known = known.with(partition),
-            }
+    ) -> Result<PartitionSet, RedisError> {
+        let new: Vec<Partition> = owned.except(*known).iter().collect();
+        if !new.is_empty() {
+            self.redis.run(Line::Streams, |client| make_groups(client, new)).await?;
+            *known = owned;
         }
         let streams: Vec<String> = owned.iter().map(stream).collect();
         let ids = vec![">"; streams.len()];
         let block = u64::try_from(READ_FOR.as_millis()).ok();
+        let reading = |client: Client| async move {
+            client.xreadgroup_map(GROUP, name, Some(1_000), block, true, streams, ids).await
+        };
         let entries: XReadResponse<String, String, String, String> =
-            self.reader.xreadgroup_map(GROUP, name, Some(1_000), block, true, streams, ids).await?;
+            self.redis.run_within(Line::StreamReads, READ_WITHIN, reading).await?;
         Ok(entries.keys().filter_map(|stream| partition_of(stream)).collect())
     }
+}
+
+async fn append(client: Client, entries: BTreeMap<Partition, Vec<String>>) -> Result<(), Error> {
+    let pipeline = client.pipeline();
+    for (partition, ids) in entries {
+        let cap = ("MAXLEN", "~", STREAM_LEN_MAX);
+        let () = pipeline.xadd(stream(partition), false, cap, "*", ("ids", ids.join(","))).await?;
+    }
+    pipeline.all().await
+}
+
+/// Makes the streams and their groups; those that are there stay.
+async fn make_groups(client: Client, partitions: Vec<Partition>) -> Result<(), Error> {
+    let pipeline = client.pipeline();
+    for partition in partitions {
+        let () = pipeline.xgroup_create(stream(partition), GROUP, "$", true).await?;
+    }
+    let made = pipeline.try_all::<()>().await;
+    made.into_iter().find(|made| made.as_ref().is_err_and(|error| !is_there_already(error))).unwrap_or(Ok(()))
+}
+
+fn is_there_already(error: &Error) -> bool {
+    error.details().contains("BUSYGROUP")
 }
 
 fn stream(partition: Partition) -> String {

@@ -15,7 +15,6 @@ use ulid::Ulid;
 use self::rig::{Recorder, Rig, Seen, message, wait_until};
 use super::{HandleError, Handler, Policy};
 
-mod redis_server;
 mod rig;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,7 +156,7 @@ async fn with_redis_killed_while_a_thousand_wait_all_are_handled() {
             (from..from + 500).map(|n| message(&format!("k{n}"), &n.to_string())).collect()
         };
         sender.enqueue(&batch(0)).await.unwrap();
-        rig.kill_redis();
+        rig.kill_redis().await;
         sender.enqueue(&batch(500)).await.unwrap();
         let _reader = rig.reader(handler.clone(), PartitionSet::ALL);
         rig.all_done().await;

@@ -19,7 +19,8 @@ use crate::cluster::directory::SlotSpec;
 use crate::config::Config;
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{ByteBudget, Clock, CommandInfo, Memory, ModuleInfo};
-use crate::queue::Queue;
+use crate::queue::{Queue, StreamBell};
+use crate::redis::{Redis, RedisOptions};
 use crate::telemetry::command_meters::CommandMeters;
 
 /// Channels read or added in one go.
@@ -51,6 +52,23 @@ pub fn storage_options(config: &Config) -> StorageOptions {
         lock_timeout: config.storage.lock_timeout,
         slow_query: config.storage.slow_query,
     }
+}
+
+/// The handle to Redis; not connected yet. `None` when none is configured.
+pub fn redis(config: &Config) -> Option<Redis> {
+    redis_options(config).map(Redis::new)
+}
+
+/// The Redis section as the handle wants it. `None` when none is configured.
+pub fn redis_options(config: &Config) -> Option<RedisOptions> {
+    let section = &config.redis;
+    Some(RedisOptions {
+        url: section.url.clone()?,
+        timeout: section.timeout,
+        cache_db: section.cache_db,
+        limits_db: section.limits_db,
+        streams_db: section.streams_db,
+    })
 }
 
 pub fn directory(config: &Config, memory: Arc<Memory>, spawner: Arc<NodeSpawner>) -> Arc<Directory> {
@@ -94,9 +112,10 @@ pub fn services(
 }
 
 /// The queue; this node reads all of its partitions.
-pub fn queue(services: &Services) -> Arc<Queue> {
+pub fn queue(services: &Services, redis: Option<&Redis>) -> Arc<Queue> {
     let (_one_node_owns_all, owned) = watch::channel(PartitionSet::ALL);
-    Queue::new(services.db.clone(), owned)
+    let far_bell = redis.cloned().map(StreamBell::new);
+    Arc::new(Queue::with_far_bell(services.db.clone(), owned, far_bell))
 }
 
 /// Writes the configured `[[commands]]` that are not there yet; what people changed since stays.

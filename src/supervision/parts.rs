@@ -25,6 +25,7 @@ use crate::hub::{self, HubDeps};
 use crate::messages::{Board, ByteBudget};
 use crate::platforms::{PLATFORMS, PlatformDeps, PlatformSpec};
 use crate::queue::{Policy, Queue, ReaderSpec};
+use crate::redis::Redis;
 
 /// Everything that parts are made from.
 pub struct Wiring {
@@ -38,6 +39,8 @@ pub struct Wiring {
     pub vault: Vault,
     pub service_key: SecretString,
     pub http: reqwest::Client,
+    /// `None` when none is configured.
+    pub redis: Option<Redis>,
     pub metrics: PrometheusHandle,
     /// Bound once, so that a restart of the hub keeps its port.
     pub listener: std::net::TcpListener,
@@ -199,6 +202,7 @@ fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
         clock: services.clock.clone(),
         board: Arc::clone(&wiring.board),
         queue: Arc::clone(&wiring.queue),
+        redis: wiring.redis.clone(),
         metrics: wiring.metrics.clone(),
         service_key: wiring.service_key.clone(),
         modules: Arc::new(super::boot::module_infos(&services.registry)),

@@ -13,7 +13,7 @@ const FILE_LINES_MEDIAN_MAX: usize = 250;
 
 /// The layers from the bottom up; imports go down only, and siblings never import each other.
 const LAYERS: &[&[&str]] = &[
-    &["messages", "config"],
+    &["messages", "config", "redis"],
     &["cluster", "queue", "telemetry"],
     &["platforms", "actors", "hub"],
     &["supervision"],

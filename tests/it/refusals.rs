@@ -65,8 +65,11 @@ async fn a_secret_file_that_others_can_read_is_refused() {
 
 #[tokio::test]
 async fn what_this_version_lacks_is_refused_by_name() {
-    refused(Launch::new("[redis]\nurl = \"redis://127.0.0.1\"\n"), &["redis.url", "not in this version"])
-        .await;
+    refused(
+        Launch::new("[telemetry]\nexporter = \"zipkin\"\n"),
+        &["telemetry.exporter", "not in this version"],
+    )
+    .await;
 }
 
 #[tokio::test]

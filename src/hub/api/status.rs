@@ -24,6 +24,10 @@ pub(in crate::hub) struct Status {
     storage: &'static str,
     /// `ok`, or what is wrong with the database.
     storage_state: &'static str,
+    /// `ok`, `away` or `off`.
+    redis: &'static str,
+    /// Why Redis is away, and what to do. `None` when it is not.
+    redis_trouble: Option<String>,
     /// Channels that the node knows.
     channels: usize,
     /// Channels whose actor runs; the others sleep until something happens.
@@ -57,6 +61,13 @@ pub(in crate::hub) async fn show(State(hub): State<Hub>) -> Answered<Status> {
         uptime_secs: (hub.deps.clock.now() - node.started_at).num_seconds(),
         storage: hub.deps.db.kind().as_str(),
         storage_state: readiness.storage,
+        redis: readiness.redis,
+        redis_trouble: hub
+            .deps
+            .redis
+            .as_ref()
+            .and_then(|redis| redis.state().trouble)
+            .map(|trouble| trouble.to_string()),
         channels: slots.len(),
         channels_active: slots.iter().filter(|slot| slot.actor().is_some()).count(),
         modules: hub.deps.modules.len(),

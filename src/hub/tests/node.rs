@@ -192,6 +192,7 @@ impl TestNode {
             clock: Clock::System,
             board: Arc::default(),
             queue: Queue::new(db.clone(), tokio::sync::watch::channel(domain::PartitionSet::ALL).1),
+            redis: None,
             metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
             service_key: SecretString::from(KEY),
             modules: Arc::new(vec![ping()]),

@@ -1,6 +1,6 @@
 //! Queues, readers and handlers for the suite.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::{Partition, PartitionSet};
@@ -8,12 +8,13 @@ use futures_util::future::BoxFuture;
 use storage::Db;
 use storage::queue::{Claimed, NewMessage};
 use storage::testing::{self, TestDatabase};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::redis_server::RedisServer;
-use crate::queue::{HandleError, Handler, Policy, Queue, ReaderSpec};
+use crate::queue::{HandleError, Handler, Policy, Queue, ReaderSpec, StreamBell};
+use crate::redis::Redis;
+use crate::redis::testing::RedisServer;
 
 /// Times that let a test end soon; the lease is still longer than a handler may take.
 const POLICY: Policy = Policy {
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Rig {
     pub db: Db,
     /// `None` where the queue runs on SQL alone.
-    redis: Option<RedisServer>,
+    redis: Option<(Mutex<RedisServer>, Redis)>,
     _database: TestDatabase,
 }
 
@@ -53,19 +54,30 @@ impl Rig {
 
     pub async fn with_redis() -> Self {
         let database = testing::postgres().await;
-        Self { db: database.db.clone(), redis: Some(RedisServer::start().await), _database: database }
+        let server = RedisServer::start().await;
+        let redis = Redis::new(server.options());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the test plays supervision; it ends with the test's runtime"
+        )]
+        drop(tokio::spawn(redis.clone().keep(CancellationToken::new())));
+        wait_until("Redis is there", async || redis.state().is_up).await;
+        Self { db: database.db.clone(), redis: Some((Mutex::new(server), redis)), _database: database }
     }
 
-    pub fn kill_redis(&self) {
-        self.redis.iter().for_each(RedisServer::kill);
+    pub async fn kill_redis(&self) {
+        if let Some((server, _)) = &self.redis {
+            server.lock().await.kill().await;
+        }
     }
 
     pub async fn empty_redis(&self) {
-        self.redis.as_ref().expect("with Redis").empty().await;
+        let (server, _) = self.redis.as_ref().expect("with Redis");
+        assert_eq!(server.lock().await.cli(&["flushall"]).await, "OK");
     }
 
     fn queue(&self, owned: watch::Receiver<PartitionSet>) -> Arc<Queue> {
-        let bell = self.redis.as_ref().map(RedisServer::bell);
+        let bell = self.redis.as_ref().map(|(_, redis)| StreamBell::new(redis.clone()));
         Arc::new(Queue::with_far_bell(self.db.clone(), owned, bell))
     }
 
@@ -166,7 +178,7 @@ pub struct Seen {
 /// A handler that notes what it sees, and does what it was told with some messages.
 #[derive(Debug)]
 pub struct Recorder {
-    seen: Mutex<Vec<Seen>>,
+    seen: std::sync::Mutex<Vec<Seen>>,
     error: fn(&Claimed) -> HandleError,
     /// Whose every attempt fails; `None`: nobody's.
     fails: Option<&'static str>,
@@ -184,7 +196,7 @@ impl Default for Recorder {
 
 impl Recorder {
     pub fn new(error: fn(&Claimed) -> HandleError) -> Self {
-        let seen = Mutex::default();
+        let seen = std::sync::Mutex::default();
         Self { seen, error, fails: None, fails_once: None, hangs: false, gate: None }
     }
 
