@@ -16,13 +16,20 @@ use crate::queue::{HandleError, Handler, Policy, Queue, ReaderSpec, StreamBell};
 use crate::redis::Redis;
 use crate::redis::testing::RedisServer;
 
-/// Times that let a test end soon; the lease is still longer than a handler may take.
+/// Times of which none runs out by itself on a busy machine.
 const POLICY: Policy = Policy {
-    lease: Duration::from_millis(1_500),
-    handler_timeout: Duration::from_millis(500),
+    lease: Duration::from_mins(1),
+    handler_timeout: Duration::from_secs(30),
     backoff: Duration::from_millis(50),
     look_every: Duration::from_millis(100),
 };
+
+/// Times for tests that wait for the end of a lease, or of a handler's time.
+pub const HASTY: Policy =
+    Policy { lease: Duration::from_millis(1_500), handler_timeout: Duration::from_millis(500), ..POLICY };
+
+/// For tests in which nothing but a ring may wake the reader.
+pub const HARDLY_LOOKING: Policy = Policy { look_every: Duration::from_mins(1), ..POLICY };
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -95,18 +102,13 @@ impl Rig {
 
     /// A running reader of those partitions.
     pub fn reader(&self, handler: Arc<dyn Handler>, owned: PartitionSet) -> Running {
-        self.reader_that_looks_every(POLICY.look_every, handler, owned)
+        self.reader_with(POLICY, handler, owned)
     }
 
-    pub fn reader_that_looks_every(
-        &self,
-        look_every: Duration,
-        handler: Arc<dyn Handler>,
-        owned: PartitionSet,
-    ) -> Running {
+    pub fn reader_with(&self, policy: Policy, handler: Arc<dyn Handler>, owned: PartitionSet) -> Running {
         let (own, owned) = watch::channel(owned);
         let stop = CancellationToken::new();
-        let spec = spec(self.queue(owned), vec![handler], Policy { look_every, ..POLICY });
+        let spec = spec(self.queue(owned), vec![handler], policy);
         let stop_claiming = spec.stop_claiming.clone();
         #[expect(clippy::disallowed_methods, reason = "the test plays supervision")]
         let task = tokio::spawn(spec.run(stop.clone()));
