@@ -84,6 +84,8 @@ struct Reader {
     turn: Partition,
     /// The database failed; it is left alone until the next look.
     is_resting: bool,
+    /// The failure was told; another one is no news until something succeeded.
+    is_told: bool,
 }
 
 /// How an attempt ended.
@@ -108,6 +110,7 @@ impl Reader {
             wish: Wish::default(),
             turn: Partition::default(),
             is_resting: false,
+            is_told: false,
             spec,
         }
     }
@@ -172,11 +175,11 @@ impl Reader {
         let claims = match result {
             Ok(claims) => claims,
             Err(error) => {
-                tracing::warn!(%error, "cannot claim messages, trying again");
-                self.is_resting = true;
+                self.rest("claim messages", &error);
                 return;
             }
         };
+        self.is_told = false;
         // A partition that gave something may have more.
         let gave: PartitionSet = claims.first.iter().map(|message| message.partition).collect();
         self.wish.first = self.wish.first.or(if claims.is_full { wish.first } else { gave });
@@ -192,6 +195,14 @@ impl Reader {
             } else if let Some(held) = self.in_flight.admit(Held { message, claimed_at: claims.asked_at }) {
                 self.start(held);
             }
+        }
+    }
+
+    /// Leaves a database that failed alone until the next look.
+    fn rest(&mut self, what: &str, error: &StorageError) {
+        self.is_resting = true;
+        if !std::mem::replace(&mut self.is_told, true) {
+            tracing::warn!(%error, "the queue's reader cannot {what}, trying again");
         }
     }
 
@@ -250,8 +261,7 @@ impl Reader {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot write down what was handled, trying again");
-                self.is_resting = true;
+                self.rest("write down what was handled", &error);
                 self.settled.done.extend(settled.done);
                 self.settled.failed.extend(settled.failed);
                 self.settled.released.extend(settled.released);
