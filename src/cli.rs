@@ -14,6 +14,7 @@ mod commands;
 mod doctor;
 mod modules;
 mod output;
+mod queue;
 
 #[cfg(test)]
 mod tests;
@@ -81,6 +82,9 @@ pub enum Command {
     /// Add, edit, remove and list custom commands
     #[command(subcommand)]
     Commands(commands::CommandsCommand),
+    /// Show what waits in the queue, handle dead letters, replay
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
     /// Show the modules, their state, breakers and restarts
     Modules {
         /// Only how they are in this channel
@@ -135,6 +139,9 @@ pub async fn dispatch(cli: Cli, env: Env) -> Result<ExitCode, Command> {
         }
         Command::Commands(command) => {
             with_node(&node, &env, async |client| commands::run(client, command, json).await).await
+        }
+        Command::Queue(command) => {
+            with_node(&node, &env, async |client| queue::run(client, command, json).await).await
         }
         Command::Modules { channel } => {
             with_node(&node, &env, async |client| modules::show(client, channel.as_deref(), json).await).await

@@ -18,6 +18,7 @@ use crate::cluster::Directory;
 use crate::config::Config;
 use crate::limits::Limiter;
 use crate::messages::{Board, Clock, ModuleInfo, Operator};
+use crate::queue::Queue;
 use crate::redis::Redis;
 use crate::telemetry::event_log::EventLog;
 
@@ -64,6 +65,8 @@ pub struct HubDeps {
     pub events: Arc<EventLog>,
     /// Written by the platforms.
     pub board: Arc<Board>,
+    /// Events whose caller does not wait, and what operators see of them.
+    pub queue: Arc<Queue>,
     /// `None`: none is configured.
     pub redis: Option<Redis>,
     /// Limits of callers.

@@ -6,7 +6,7 @@
 //! L5  main                                   args → config → supervision::start → wait → exit code
 //! L4  supervision                            knows everyone, nobody knows it; the only one that spawns
 //! L3  platforms | actors | hub               meet only in L1 and L0 and in handles given at spawn
-//! L2  cluster, telemetry, limits, cache
+//! L2  cluster, queue, limits, cache, telemetry
 //! L1  messages, config, redis
 //! L0  crates/storage → crates/domain         all SQL; pure values
 //! ```
@@ -20,6 +20,7 @@ pub mod hub;
 pub mod limits;
 pub mod messages;
 pub mod platforms;
+pub mod queue;
 pub mod redis;
 pub mod run;
 pub mod supervision;

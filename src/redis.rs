@@ -11,6 +11,8 @@
 mod connect;
 mod link;
 mod report;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::fmt;
 use std::sync::Arc;

@@ -115,6 +115,7 @@ impl Node {
             service_key: keys.service_key,
             http: boot::http_client(&config)?,
             limiter: Arc::new(Limiter::new(redis.clone(), NODES_SHARING_LIMITS)),
+            queue: boot::queue(&services, redis.as_ref()),
             redis,
             board: Arc::new(Board::default()),
             send_budget: Arc::new(ByteBudget::new(config.limits.send_budget_bytes)),

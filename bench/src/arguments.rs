@@ -24,7 +24,9 @@ pub(crate) const USAGE: &str = "usage: waddlebot-bench [--bot PATH] [options]   
   --all-channels-secs N the same on all; default 20
   --stall-secs N        how long a connection's sends are stalled; default 15
   --effects             instead: effects a second with their replies; one command under way in each channel, default 200
-  --postgres URL        a server for --effects, on which databases may be made; without it only SQLite is measured
+  --services            instead: queue, limiter and cache, as a program uses them; needs --postgres and --redis
+  --postgres URL        a server on which databases may be made; without it --effects measures SQLite only
+  --redis URL           a server whose databases 0 to 2 and 13 to 15 may be used
        waddlebot-bench bare-client ADDRESS N_CHANNELS     the twitch-irc client that is measured beside it
        waddlebot-bench echo-loop ADDRESS N_CHANNELS       the least that a bot could do";
 
@@ -46,6 +48,8 @@ pub(crate) enum Mode {
     Overload,
     /// Effects a second.
     Effects,
+    /// Queue, limiter, cache.
+    Services,
 }
 
 /// How long each kind of overload lasts; zero: it is left out.
@@ -75,8 +79,10 @@ pub(crate) struct Plan {
     pub(crate) echo_loop: bool,
     pub(crate) passivate: bool,
     pub(crate) overload: OverloadLengths,
-    /// `None`: no effects on `PostgreSQL` are measured.
+    /// `None`: nothing is measured on `PostgreSQL`.
     pub(crate) postgres: Option<String>,
+    /// `None`: nothing is measured with Redis.
+    pub(crate) redis: Option<String>,
     /// As it was typed, for the report.
     pub(crate) command: String,
 }
@@ -143,6 +149,7 @@ fn defaults(arguments: &[String]) -> Plan {
             stall: Duration::from_secs(15),
         },
         postgres: None,
+        redis: None,
         command: format!("waddlebot-bench {}", arguments.join(" ")),
     }
 }
@@ -170,6 +177,7 @@ fn parse_plan(arguments: &[String]) -> Result<Plan, String> {
             }
             "--one-channel-secs" => plan.overload.one_channel = secs(value)?,
             "--all-channels-secs" => plan.overload.all_channels = secs(value)?,
+            "--redis" => plan.redis = Some(value.clone()),
             "--postgres" => plan.postgres = Some(value.clone()),
             "--stall-secs" => plan.overload.stall = secs(value)?,
             _ => return Err(format!("unknown: {name}")),
@@ -187,6 +195,7 @@ fn take_flag(plan: &mut Plan, name: &str) -> bool {
         "--passivate" => plan.passivate = true,
         "--overload" => plan.mode = Mode::Overload,
         "--effects" => plan.mode = Mode::Effects,
+        "--services" => plan.mode = Mode::Services,
         _ => return false,
     }
     true
@@ -198,10 +207,15 @@ fn check(mut plan: Plan) -> Result<Plan, String> {
             Mode::Figures => vec![1, 1000, 5000],
             Mode::Cores(_) | Mode::Overload => vec![1000],
             Mode::Effects => vec![200],
+            Mode::Services => vec![1],
         };
     }
     if plan.n_runs == 0 || plan.length.is_zero() || plan.channels.contains(&0) {
         return Err("runs, seconds and channels start at 1".to_owned());
+    }
+    if plan.mode == Mode::Services {
+        let given = plan.postgres.is_some() && plan.redis.is_some();
+        return if given { Ok(plan) } else { Err("--services needs --postgres and --redis".to_owned()) };
     }
     if plan.mode != Mode::Figures && plan.bot.is_none() {
         return Err("--overload, --bot-cores and --effects measure the bot: give --bot".to_owned());

@@ -183,16 +183,16 @@ fn environment(store: &Store, folder: &TempDir) -> Result<Vec<(String, String)>>
                 ("SLOW_FSYNC_MICROS".to_owned(), pause.as_micros().to_string()),
             ])
         }
-        Store::Postgres(server) => {
-            let name = format!(
-                "waddlebot_bench_{}",
-                Instant::now().elapsed().as_nanos() + u128::from(std::process::id())
-            );
-            psql(server, &format!("DROP DATABASE IF EXISTS {name}"))?;
-            psql(server, &format!("CREATE DATABASE {name}"))?;
-            Ok(vec![("WADDLEBOT_STORAGE__URL".to_owned(), with_database(server, &name))])
-        }
+        Store::Postgres(server) => Ok(vec![("WADDLEBOT_STORAGE__URL".to_owned(), new_database(server)?)]),
     }
+}
+
+/// Makes an empty database and tells its address.
+pub(crate) fn new_database(server: &str) -> Result<String> {
+    let name = format!("waddlebot_bench_{}", std::process::id());
+    psql(server, &format!("DROP DATABASE IF EXISTS {name}"))?;
+    psql(server, &format!("CREATE DATABASE {name}"))?;
+    Ok(with_database(server, &name))
 }
 
 /// Builds the library that counts and slows fsync.

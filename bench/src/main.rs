@@ -7,14 +7,15 @@ mod bare_client;
 mod cores;
 mod echo_loop;
 mod effects;
-#[expect(dead_code, reason = "no mode of the command line names it yet")]
 mod limits_and_cache;
 mod load;
 mod overload;
 mod percentiles;
 mod process;
+mod queue;
 mod report;
 mod run;
+mod services;
 mod subject;
 mod zipf;
 
@@ -66,6 +67,7 @@ fn measure(plan: &Plan) -> io::Result<()> {
         }
         Mode::Cores(cores) => runtime.block_on(cores::report(plan, cores))?,
         Mode::Effects => runtime.block_on(effects::report(plan))?,
+        Mode::Services => worker_runtime()?.block_on(services::report(plan))?,
         Mode::Overload => {
             let outcomes = runtime.block_on(overload::all(plan))?;
             (overload::markdown(plan, &outcomes)?, overload::trouble(&outcomes))

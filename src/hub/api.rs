@@ -5,5 +5,6 @@ pub(super) mod audit;
 pub(super) mod channels;
 pub(super) mod commands;
 pub(super) mod modules;
+pub(super) mod queue;
 pub(super) mod router;
 pub(super) mod status;

@@ -81,6 +81,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Queried<T> {
     }
 }
 
+/// Whether the caller asked with `Prefer: respond-async` not to be kept waiting.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RespondAsync(pub bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for RespondAsync {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let values = parts.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+        let mut wishes = values.flat_map(|value| value.split(','));
+        let is_async = |wish: &str| {
+            wish.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("respond-async")
+        };
+        Ok(Self(wishes.any(is_async)))
+    }
+}
+
 /// The caller's `Idempotency-Key`; `None` when there is none.
 #[derive(Clone, Debug)]
 pub(super) struct IdempotencyKey(pub Option<String>);

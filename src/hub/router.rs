@@ -91,6 +91,11 @@ pub(super) fn table() -> Vec<Endpoint> {
         keyed(M::POST, "/api/v1/channels/{key}/replay", api::channels::replay::create),
         keyed(M::GET, "/api/v1/modules", api::modules::list),
         keyed(M::GET, "/api/v1/audit", api::audit::list),
+        keyed(M::GET, "/api/v1/queue", api::queue::show),
+        keyed(M::GET, "/api/v1/queue/dead", api::queue::dead::list),
+        keyed(M::POST, "/api/v1/queue/dead/{id}/retry", api::queue::dead::letter::retry),
+        keyed(M::DELETE, "/api/v1/queue/dead/{id}", api::queue::dead::letter::remove),
+        keyed(M::POST, "/api/v1/queue/replay", api::queue::replay::create),
         // Who manages a channel's commands
         keyed(M::GET, "/api/v1/commands", api::commands::list),
         keyed(M::POST, "/api/v1/commands", api::commands::create),

@@ -133,6 +133,15 @@ pub struct ChatEvent {
     pub metadata: Map<String, Value>,
 }
 
+impl ChatEvent {
+    /// What is shed first when the channel is flooded, for an event that came over HTTP.
+    pub fn class(&self) -> EventClass {
+        let is_chat = self.kind == EventKind::ChatMessage;
+        let is_command = self.kind.may_command() && domain::command_line::is_command(self.text.as_bytes());
+        if is_chat && !is_command { EventClass::Chat } else { EventClass::Command }
+    }
+}
+
 /// An event on its way through the node: the event, where its replies go, and its place in the channel's bound.
 #[derive(Debug)]
 pub struct Delivery {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use domain::{ChannelId, ChannelKey, Platform};
+use domain::{ChannelId, ChannelKey, PartitionSet, Platform};
 use storage::channels::Channel;
 use storage::{Db, StorageOptions};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use ulid::Ulid;
 
@@ -21,6 +21,7 @@ use crate::cluster::directory::SlotSpec;
 use crate::config::Config;
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{ByteBudget, Clock, CommandInfo, EventRecord, Memory, ModuleInfo, Recorder, What};
+use crate::queue::{Queue, StreamBell};
 use crate::redis::{Redis, RedisOptions};
 use crate::telemetry::command_meters::CommandMeters;
 use crate::telemetry::event_log::EventLog;
@@ -130,6 +131,13 @@ pub fn services(
         poll_slots: Arc::default(),
         suspects: last_abort.into_iter().map(|abort| (abort.channel_key, abort.module)).collect(),
     }
+}
+
+/// The queue; this node reads all of its partitions.
+pub fn queue(services: &Services, redis: Option<&Redis>) -> Arc<Queue> {
+    let (_one_node_owns_all, owned) = watch::channel(PartitionSet::ALL);
+    let far_bell = redis.cloned().map(StreamBell::new);
+    Arc::new(Queue::with_far_bell(services.db.clone(), owned, far_bell))
 }
 
 /// Writes the configured `[[commands]]` that are not there yet; what people changed since stays.

@@ -20,12 +20,14 @@ use super::upkeep::Upkeep;
 use crate::actors::Services;
 use crate::actors::changes::Changes;
 use crate::actors::outbox::Outbox;
+use crate::actors::queued_events::QueuedEvents;
 use crate::actors::scheduler::Scheduler;
 use crate::config::Config;
 use crate::hub::{self, HubDeps};
 use crate::limits::Limiter;
 use crate::messages::{Board, ByteBudget};
 use crate::platforms::{PLATFORMS, PlatformDeps, PlatformSpec};
+use crate::queue::{Policy, Queue, ReaderSpec};
 use crate::redis::Redis;
 use crate::telemetry::event_writer::EventWriter;
 
@@ -35,6 +37,7 @@ pub struct Wiring {
     pub services: Arc<Services>,
     pub spawner: Arc<NodeSpawner>,
     pub board: Arc<Board>,
+    pub queue: Arc<Queue>,
     /// What the replies that wait in all senders of the node may take.
     pub send_budget: Arc<ByteBudget>,
     pub vault: Vault,
@@ -105,6 +108,7 @@ impl Child for PartChild {
                 let scheduler = Scheduler { services: Arc::clone(&wiring.services) };
                 Ok(Actor::spawn_linked(None, scheduler, (), supervisor).await?.0.get_cell())
             }),
+            Part::Queue => Box::pin(queue(wiring, supervisor)),
             Part::Platforms => Box::pin(platforms(wiring, supervisor)),
             Part::Hub => Box::pin(hub(wiring, supervisor)),
         }
@@ -145,6 +149,27 @@ async fn channels(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCel
         directory.wake(slot);
     }
     Ok(actor.get_cell())
+}
+
+async fn queue(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
+    let tasks = wiring.spawner.tasks.clone();
+    let run = Arc::new(move |stop: CancellationToken| -> BoxFuture<'static, Result<(), String>> {
+        let services = &wiring.services;
+        let events =
+            QueuedEvents { directory: Arc::clone(&services.directory), clock: services.clock.clone() };
+        let reader = ReaderSpec {
+            queue: Arc::clone(&wiring.queue),
+            handlers: vec![Arc::new(events)],
+            policy: Policy::default(),
+            stop_claiming: wiring.stop_reading.clone(),
+        };
+        Box::pin(async move {
+            reader.run(stop).await;
+            Ok(())
+        })
+    });
+    let actor = TaskActor { name: "queue", run, tasks };
+    Ok(Actor::spawn_linked(None, actor, (), supervisor).await?.0.get_cell())
 }
 
 async fn platforms(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
@@ -205,6 +230,7 @@ fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
         clock: services.clock.clone(),
         events: Arc::clone(&services.events),
         board: Arc::clone(&wiring.board),
+        queue: Arc::clone(&wiring.queue),
         redis: wiring.redis.clone(),
         limiter: Arc::clone(&wiring.limiter),
         metrics: wiring.metrics.clone(),

@@ -13,6 +13,7 @@ pub enum Part {
     Changes,
     Outbox,
     Scheduler,
+    Queue,
     Platforms,
     Hub,
 }
@@ -28,6 +29,7 @@ impl Part {
             Self::Changes => "changes",
             Self::Outbox => "outbox",
             Self::Scheduler => "scheduler",
+            Self::Queue => "queue",
             Self::Platforms => "platforms",
             Self::Hub => "hub",
         }
@@ -44,6 +46,7 @@ impl Part {
             Self::Outbox => "notes which replies left, sends what nobody holds",
             Self::Upkeep => "lets idle actors go, samples queues, prunes old op ids",
             Self::Scheduler => "fires what is due",
+            Self::Queue => "reads 64 partitions, hands stored messages to their handlers",
             Self::Platforms => "one actor per platform; restarted for ever, 250 ms doubling to 60 s",
             Self::Hub => "HTTP: health, metrics, API",
         }
@@ -52,8 +55,8 @@ impl Part {
 
 /// The parts in start order: who takes events is there before who brings them.
 pub const fn parts() -> &'static [Part] {
-    use Part::{Changes, Channels, Events, Hub, Modules, Outbox, Platforms, Scheduler, Upkeep};
-    &[Events, Modules, Channels, Upkeep, Changes, Outbox, Scheduler, Platforms, Hub]
+    use Part::{Changes, Channels, Events, Hub, Modules, Outbox, Platforms, Queue, Scheduler, Upkeep};
+    &[Events, Modules, Channels, Upkeep, Changes, Outbox, Scheduler, Queue, Platforms, Hub]
 }
 
 /// The tree as `waddlebot tree` prints it.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use domain::Platform;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use storage::StorageError;
 
 use crate::actors::Services;
 use crate::cluster::ChannelSlot;
@@ -23,8 +24,10 @@ const SAMPLE_TICKS: usize = 10;
 /// Every running channel is told to look after itself once in so many ticks: ten seconds.
 const SWEEP_TICKS: usize = 100;
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
-/// Op ids are kept longer than any source redelivers.
+/// Op ids, and messages that are done, are kept longer than any source redelivers.
 const OPS_KEPT: TimeDelta = TimeDelta::hours(48);
+/// Dead letters wait for an operator for so long.
+const DEAD_KEPT: TimeDelta = TimeDelta::days(30);
 /// Between two prunes of a backlog, so that others get at the writer.
 const PRUNE_PAUSE: Duration = Duration::from_millis(100);
 /// Rows removed by one prune, so that it never holds the writer for long.
@@ -123,23 +126,43 @@ impl Upkeep {
         }
     }
 
+    /// Removes what is old, step by step, so that nobody waits long for the writer.
     async fn prune(&self) {
-        let before = self.services.clock.now() - OPS_KEPT;
-        let mut pruned = u64::from(PRUNED_MAX);
-        let mut total = 0;
-        while pruned == u64::from(PRUNED_MAX) {
-            match storage::prune_ops(&self.services.db, before, PRUNED_MAX).await {
-                Ok(n) => pruned = n,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot remove old op ids, trying again in ten minutes");
-                    return;
+        for old in [Old::OpIds, Old::Messages] {
+            let mut pruned = u64::from(PRUNED_MAX);
+            let mut total = 0;
+            while pruned == u64::from(PRUNED_MAX) {
+                match self.prune_step(old).await {
+                    Ok(n) => pruned = n,
+                    Err(error) => {
+                        tracing::warn!(%error, ?old, "cannot remove what is old, trying again in ten minutes");
+                        return;
+                    }
                 }
+                total += pruned;
+                tokio::time::sleep(PRUNE_PAUSE).await;
             }
-            total += pruned;
-            tokio::time::sleep(PRUNE_PAUSE).await;
+            tracing::debug!(pruned = total, ?old, "what is old was removed");
         }
-        tracing::debug!(pruned = total, "old op ids removed");
     }
+
+    async fn prune_step(&self, old: Old) -> Result<u64, StorageError> {
+        let db = &self.services.db;
+        match old {
+            Old::OpIds => storage::prune_ops(db, self.services.clock.now() - OPS_KEPT, PRUNED_MAX).await,
+            Old::Messages => {
+                let (kept, dead_kept) = (OPS_KEPT.num_milliseconds(), DEAD_KEPT.num_milliseconds());
+                storage::queue::prune(db, kept, dead_kept, PRUNED_MAX).await
+            }
+        }
+    }
+}
+
+/// What grows old.
+#[derive(Clone, Copy, Debug)]
+enum Old {
+    OpIds,
+    Messages,
 }
 
 /// The part of a list that is met in one of `n_ticks` ticks: each element in exactly one of them.

@@ -128,3 +128,14 @@ async fn doctor_names_a_clock_that_is_an_hour_off() {
     };
     assert!(line(&text, "clock").starts_with("FAIL"), "{text}");
 }
+
+#[tokio::test]
+async fn doctor_warns_of_a_redis_that_is_away_and_hides_its_password() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = "redis://:a-secret-password@127.0.0.1:1";
+    let env = [("WADDLEBOT_HUB__LISTEN", "127.0.0.1:1"), ("WADDLEBOT_REDIS__URL", url)];
+    let (code, text) = doctor(folder.path(), &[], &env).await;
+    assert_eq!(code, 0, "the node works without it: {text}");
+    let line = line(&text, "redis");
+    assert!(line.starts_with("warn") && !line.contains("a-secret-password"), "{line}");
+}

@@ -13,6 +13,7 @@ mod limits;
 mod node;
 mod overload;
 mod promises;
+mod queue;
 mod readme;
 mod redis;
 mod redis_server;

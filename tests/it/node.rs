@@ -209,14 +209,22 @@ impl Node {
         self.ask(reqwest::Method::DELETE, path, None).await
     }
 
+    /// A POST with one more header.
+    pub async fn post_with(&self, path: &str, header: (&str, &str), body: Value) -> (u16, Value) {
+        let request = self.client.post(format!("{}{path}", self.url)).header(header.0, header.1);
+        self.send(request.json(&body)).await
+    }
+
     async fn ask(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> (u16, Value) {
-        let mut request = self
-            .client
-            .request(method, format!("{}{path}", self.url))
-            .header("X-Service-Key", self.service_key());
+        let mut request = self.client.request(method, format!("{}{path}", self.url));
         if let Some(body) = body {
             request = request.json(&body);
         }
+        self.send(request).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
+        let request = request.header("X-Service-Key", self.service_key());
         let answer = request.send().await.expect("the hub answers");
         let status = answer.status().as_u16();
         let text = answer.text().await.expect("a body");

@@ -25,6 +25,7 @@ pub mod module_states;
 pub mod outbox;
 pub mod persons;
 pub mod presence;
+pub mod queue;
 pub mod recordings;
 pub mod roles;
 pub mod settings;

@@ -47,6 +47,13 @@ const MIGRATIONS: &[Migration] = &[
         oldest_program: 1,
     },
     Migration {
+        version: 3,
+        description: "queue",
+        sqlite: include_str!("../../../migrations/sqlite/0003_queue.sql"),
+        postgres: include_str!("../../../migrations/postgres/0003_queue.sql"),
+        oldest_program: 1,
+    },
+    Migration {
         version: 4,
         description: "event log",
         sqlite: include_str!("../../../migrations/sqlite/0004_event_log.sql"),

@@ -3,7 +3,8 @@
 use crate::db::{self, Statement};
 use crate::{
     aliases, audit, bot_accounts, changes, channels, commands, communities, cooldowns, counters, event_log,
-    migrate, module_states, outbox, persons, presence, recordings, roles, settings, timers, unit_of_work,
+    migrate, module_states, outbox, persons, presence, queue, recordings, roles, settings, timers,
+    unit_of_work,
 };
 
 /// The lists of all files.
@@ -26,6 +27,9 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     outbox::STATEMENTS,
     persons::STATEMENTS,
     presence::STATEMENTS,
+    queue::STATEMENTS,
+    queue::CLAIM_STATEMENTS,
+    queue::OPERATE_STATEMENTS,
     recordings::STATEMENTS,
     roles::STATEMENTS,
     settings::STATEMENTS,

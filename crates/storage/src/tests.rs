@@ -8,6 +8,7 @@ mod migrations;
 mod outbox;
 mod people;
 mod presence;
+mod queue;
 mod statements;
 mod units;
 

@@ -21,6 +21,7 @@ use crate::messages::{
     Board, ByteBudget, ChannelMsg, ChannelReport, ChatEvent, Clock, CommandInfo, Completion, Delivery,
     ModuleInfo, ModuleReport, Operator, OutboundReply, PartReport, ReplayAsk, ReplayPage, Reply,
 };
+use crate::queue::Queue;
 use crate::telemetry::event_log::EventLog;
 
 pub const KEY: &str = "9f3c1e7ab24d6058c1f7e92ab3d4605f";
@@ -209,6 +210,7 @@ impl TestNode {
             )),
             clock: Clock::System,
             board: Arc::default(),
+            queue: Queue::new(db.clone(), tokio::sync::watch::channel(domain::PartitionSet::ALL).1),
             redis: None,
             limiter: Arc::new(Limiter::new(None, 1)),
             metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),

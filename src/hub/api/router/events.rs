@@ -2,6 +2,7 @@
 
 use axum::Extension;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use domain::{CorrelationId, Outcome, Refusal};
 use serde::Serialize;
 use serde_json::Value;
@@ -10,8 +11,9 @@ use utoipa::ToSchema;
 
 use self::accepted::{Waiting, accept};
 use self::event::RouterEvent;
-use crate::hub::answer::{Answered, ApiError, Envelope, ErrorEnvelope, ok};
-use crate::hub::input::{IdempotencyKey, JsonBody};
+use self::queued::{Queued, accept_later, answer_later};
+use crate::hub::answer::{ApiError, Envelope, ErrorEnvelope, ok};
+use crate::hub::input::{IdempotencyKey, JsonBody, RespondAsync};
 use crate::hub::router::Hub;
 use crate::hub::trace::RequestIds;
 use crate::messages::{Completion, ModerationAction, Reply};
@@ -19,6 +21,7 @@ use crate::messages::{Completion, ModerationAction, Reply};
 mod accepted;
 pub(in crate::hub) mod batch;
 mod event;
+mod queued;
 
 /// How an event was handled.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,6 +89,8 @@ impl From<Reply> for Action {
 #[utoipa::path(post, path = "/api/v1/router/events", tag = "router", request_body = RouterEvent,
     security(("service_key" = [])), responses(
     (status = 200, description = "It was handled; the replies are in here.", body = Envelope<Handled>),
+    (status = 202, description = "With `Prefer: respond-async`: it is stored and will be handled; replies go to the \
+        channel's platform.", body = Envelope<Queued>),
     (status = 400, description = "A field is unknown, missing or wrong; it is named.", body = ErrorEnvelope),
     (status = 401, description = "No or a wrong service key.", body = ErrorEnvelope),
     (status = 404, description = "The bot is not in that channel, or there is no such command.", body = ErrorEnvelope),
@@ -96,10 +101,15 @@ pub(in crate::hub) async fn create(
     State(hub): State<Hub>,
     Extension(ids): Extension<RequestIds>,
     IdempotencyKey(key): IdempotencyKey,
+    RespondAsync(is_async): RespondAsync,
     JsonBody(event): JsonBody<RouterEvent>,
-) -> Answered<Handled> {
+) -> Result<Response, ApiError> {
+    if is_async {
+        let queued = accept_later(&hub, &ids, vec![(event, key)]).await?.remove(0)?;
+        return Ok(answer_later(queued));
+    }
     let waiting = accept(&hub, &ids, event, key)?;
-    ok(waiting.finish().await?)
+    Ok(ok(waiting.finish().await?).into_response())
 }
 
 /// What the caller is told of an event that ended.

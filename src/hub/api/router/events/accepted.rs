@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use domain::CorrelationId;
 
-use super::event::{Receipt, RouterEvent, class_of};
+use super::event::{Receipt, RouterEvent};
 use super::{Handled, handled, new_session, overloaded, unanswered};
 use crate::hub::answer::ApiError;
 use crate::hub::ask::unknown_channel;
@@ -50,7 +50,7 @@ pub(super) fn accept(
     tracing::debug!(channel.id = %slot.id, event.correlation_id = %session_id, "an event came in");
     let (sink, collected) = collector(Arc::clone(hub.deps.directory.recorder()));
     hub.sessions.open(session_id, Session { channel_id: slot.id, sink: Arc::downgrade(&sink) }, received);
-    let class = class_of(&event);
+    let class = event.class();
     metrics::counter!("waddlebot_lines_in_total", "platform" => "router").increment(1);
     let delivery = Delivery { event: Arc::new(event), received, sink, permit: None };
     let offer = hub.deps.directory.route(&slot, delivery, class);

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::cluster::ChannelSlot;
 use crate::hub::answer::ApiError;
-use crate::messages::{ChatEvent, Chatter, EventClass, EventKind, Source};
+use crate::messages::{ChatEvent, Chatter, EventKind, Source};
 
 /// Longest message, in characters.
 const MESSAGE_CHARS_MAX: usize = 5_000;
@@ -120,13 +120,6 @@ impl RouterEvent {
             metadata,
         })
     }
-}
-
-/// What is shed first when the channel is flooded.
-pub(super) fn class_of(event: &ChatEvent) -> EventClass {
-    let is_chat = event.kind == EventKind::ChatMessage;
-    let is_command = event.kind.may_command() && domain::command_line::is_command(event.text.as_bytes());
-    if is_chat && !is_command { EventClass::Chat } else { EventClass::Command }
 }
 
 fn check_chars(field: &str, text: &str, range: std::ops::RangeInclusive<usize>) -> Result<(), ApiError> {

@@ -1,0 +1,96 @@
+//! Events from the queue: handled as if their platform had brought them, replies go out through their channel's platform.
+//!
+//! An event that comes again has the same message id or session id, hence the same op ids: its effects stand once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use domain::{Outcome, Refusal};
+use futures_util::future::BoxFuture;
+use storage::queue::Claimed;
+use tokio::sync::oneshot;
+
+use crate::cluster::Directory;
+use crate::messages::{ChatEvent, Clock, Completion, Delivery, Offer, OutboundReply, ReplySink};
+use crate::queue::{HandleError, Handler, ROUTER_EVENTS};
+
+/// The platform label of lines that came in over the router.
+const ROUTER: &str = "router";
+
+#[derive(Debug)]
+pub struct QueuedEvents {
+    pub directory: Arc<Directory>,
+    pub clock: Clock,
+}
+
+/// The channel's way out, and the queue's ear for the end of the event.
+#[derive(Debug)]
+struct Told {
+    outlet: Arc<dyn ReplySink>,
+    /// `None` once the end was told.
+    end: Mutex<Option<oneshot::Sender<Outcome>>>,
+}
+
+impl ReplySink for Told {
+    fn deliver(&self, reply: OutboundReply) {
+        self.outlet.deliver(reply);
+    }
+
+    fn done(&self, completion: &Completion) {
+        let Some(end) = self.end.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        // What was shed is counted where it was shed.
+        if completion.outcome != Outcome::Shed {
+            metrics::counter!("waddlebot_lines_handled_total", "platform" => ROUTER).increment(1);
+        }
+        // A reader that gave up waiting does not want to know.
+        drop(end.send(completion.outcome.clone()));
+    }
+}
+
+impl Handler for QueuedEvents {
+    fn topic(&self) -> &'static str {
+        ROUTER_EVENTS
+    }
+
+    fn handle<'a>(&'a self, message: &'a Claimed) -> BoxFuture<'a, Result<(), HandleError>> {
+        Box::pin(async move {
+            let event: ChatEvent = serde_json::from_str(&message.body)
+                .map_err(|error| HandleError::GiveUp(format!("not an event: {error}")))?;
+            let ended = self.route(event)?;
+            match ended.await {
+                Ok(Outcome::Shed) => Err(HandleError::Retry("the channel had too much to do".to_owned())),
+                Ok(Outcome::Moved) => Err(HandleError::Retry("the channel moved".to_owned())),
+                Ok(Outcome::Refused { refusal: Refusal::NotLoaded }) => {
+                    Err(HandleError::Retry("the channel's settings were not there yet".to_owned()))
+                }
+                // Without an end: the channel knows the message already and is at it, or was.
+                Ok(_) | Err(_) => Ok(()),
+            }
+        })
+    }
+}
+
+impl QueuedEvents {
+    /// Puts the event into its channel's lane; the receiver gets its end.
+    fn route(&self, event: ChatEvent) -> Result<oneshot::Receiver<Outcome>, HandleError> {
+        let Some(slot) = self.directory.get(event.channel_id) else {
+            return Err(HandleError::GiveUp("the bot is no longer in that channel".to_owned()));
+        };
+        let Some(outlet) = slot.outlet() else {
+            return Err(HandleError::Retry("no platform serves the channel now".to_owned()));
+        };
+        let (tell, told) = oneshot::channel();
+        let sink = Arc::new(Told { outlet, end: Mutex::new(Some(tell)) });
+        // Its age counts from its receipt: what waited too long acts but causes no reply any more.
+        let age = (self.clock.now() - event.received_at).to_std().unwrap_or_default();
+        let now = Instant::now();
+        let received = now.checked_sub(age).unwrap_or(now);
+        let class = event.class();
+        metrics::counter!("waddlebot_lines_in_total", "platform" => ROUTER).increment(1);
+        let delivery = Delivery { event: Arc::new(event), received, sink, permit: None };
+        match self.directory.route(&slot, delivery, class) {
+            Offer::Queued { .. } | Offer::Shed { .. } => Ok(told),
+            Offer::Full(_) => Err(HandleError::Retry("the channel had too much to do".to_owned())),
+        }
+    }
+}
