@@ -6,7 +6,7 @@
 //! L5  main                                   args → config → supervision::start → wait → exit code
 //! L4  supervision                            knows everyone, nobody knows it; the only one that spawns
 //! L3  platforms | actors | hub               meet only in L1 and L0 and in handles given at spawn
-//! L2  cluster, telemetry
+//! L2  cluster, telemetry, http
 //! L1  messages, config
 //! L0  crates/storage → crates/domain         all SQL; pure values
 //! ```
@@ -15,6 +15,7 @@ pub mod actors;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod http;
 pub mod hub;
 pub mod messages;
 pub mod platforms;

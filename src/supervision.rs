@@ -86,7 +86,9 @@ impl Node {
         let sampler = memory::Sampler::open(&config.limits)?;
         let directory = boot::directory(&config, sampler.memory(), Arc::clone(&spawner));
         let last_abort = LastAbort::take(&config.node.data_dir);
-        let services = Arc::new(boot::services(&config, db, directory, Arc::clone(&spawner), last_abort));
+        let (http, urls) = boot::http_clients(&config)?;
+        let services = boot::services(&config, (db, urls), directory, Arc::clone(&spawner), last_abort);
+        let services = Arc::new(services);
         spawner.serve(Arc::clone(&services));
         boot::seed_commands(&config, &services).await?;
         boot::load_channels(&config, &services, options.console).await?;
@@ -103,7 +105,7 @@ impl Node {
         let wiring = Arc::new(Wiring {
             vault: keys.vault,
             service_key: keys.service_key,
-            http: boot::http_client(&config)?,
+            http,
             board: Arc::new(Board::default()),
             send_budget: Arc::new(ByteBudget::new(config.limits.send_budget_bytes)),
             listener: listener.into_std()?,

@@ -13,6 +13,7 @@ use ulid::Ulid;
 use super::modules::Registry;
 use crate::cluster::{ChannelSlot, Directory};
 use crate::config::LimitsConfig;
+use crate::http::UrlFetcher;
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{ChatEvent, Chatter, Clock, Ends, EventKind, Pressure, Source};
 use crate::telemetry::breakers::Breakers;
@@ -28,6 +29,8 @@ pub struct Services {
     pub started_at: DateTime<Utc>,
     pub clock: Clock,
     pub db: Db,
+    /// Fetches pages for modules.
+    pub urls: UrlFetcher,
     pub directory: Arc<Directory>,
     pub spawner: SharedSpawner,
     pub registry: Registry,

@@ -22,6 +22,7 @@ use crate::actors::changes::Changes;
 use crate::actors::outbox::Outbox;
 use crate::actors::scheduler::Scheduler;
 use crate::config::Config;
+use crate::http::HttpClient;
 use crate::hub::{self, HubDeps};
 use crate::messages::{Board, ByteBudget};
 use crate::platforms::{PLATFORMS, PlatformDeps, PlatformSpec};
@@ -36,7 +37,7 @@ pub struct Wiring {
     pub send_budget: Arc<ByteBudget>,
     pub vault: Vault,
     pub service_key: SecretString,
-    pub http: reqwest::Client,
+    pub http: HttpClient,
     pub metrics: PrometheusHandle,
     /// Bound once, so that a restart of the hub keeps its port.
     pub listener: std::net::TcpListener,

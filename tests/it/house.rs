@@ -14,7 +14,7 @@ const FILE_LINES_MEDIAN_MAX: usize = 250;
 /// The layers from the bottom up; imports go down only, and siblings never import each other.
 const LAYERS: &[&[&str]] = &[
     &["messages", "config"],
-    &["cluster", "telemetry"],
+    &["cluster", "telemetry", "http"],
     &["platforms", "actors", "hub"],
     &["supervision"],
     &["run", "cli", "main", "lib"],

@@ -22,6 +22,7 @@ use crate::actors::{Context, Module, ModuleError, Services};
 use crate::cluster::directory::SlotSpec;
 use crate::cluster::{ChannelSlot, Directory};
 use crate::config::Config;
+use crate::http::{FetchOptions, UrlFetcher};
 use crate::messages::{
     ByteBudget, ChatEvent, Chatter, Clock, CommandCall, CommandTable, Completion, CustomCommand, EventKind,
     ModuleRequest, Once, OutboundReply, Reply, ReplySink, Source, Spawner, TableEntry,
@@ -61,6 +62,7 @@ impl World {
             started_at: clock.now(),
             clock: clock.clone(),
             db,
+            urls: fetcher(&clock),
             directory,
             spawner,
             registry: Registry::new(MODULES),
@@ -193,6 +195,12 @@ impl World {
         );
         (ctx, self.modules.entry(spec.name).or_insert_with(spec.new))
     }
+}
+
+/// One that trusts nobody's certificate and reaches nothing inside.
+fn fetcher(clock: &Clock) -> UrlFetcher {
+    let roots = rustls::RootCertStore::empty();
+    UrlFetcher::new(FetchOptions::new(roots, clock.clone(), Vec::new())).unwrap()
 }
 
 async fn add_channel(db: &Db, now: DateTime<Utc>) -> storage::channels::Channel {
