@@ -26,4 +26,4 @@ const SERVICE: &str = "waddlebot";
 const USER_AGENT: &str = concat!("waddlebot/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

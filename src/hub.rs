@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Directory;
 use crate::config::Config;
+use crate::http::UrlFetcher;
 use crate::messages::{Board, Clock, ModuleInfo, Operator};
 
 mod access;
@@ -55,6 +56,8 @@ pub struct HubDeps {
     pub db: Db,
     pub directory: Arc<Directory>,
     pub clock: Clock,
+    /// Knows which addresses may be saved.
+    pub urls: UrlFetcher,
     /// Written by the platforms.
     pub board: Arc<Board>,
     /// Renders what the recorder holds.

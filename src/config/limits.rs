@@ -60,7 +60,11 @@ fn parse_authority(text: &str) -> Result<String, String> {
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     let has_port = text.rsplit_once(':').is_some_and(|(_, port)| is_port(port));
     let url = Url::parse(&format!("http://{text}")).ok().filter(|url| {
-        has_port && url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty()
+        has_port
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
     });
     match url.as_ref().map(|url| (url.host(), url.port_or_known_default())) {
         Some((Some(host), Some(port))) => Ok(format!("{host}:{port}")),

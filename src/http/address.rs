@@ -56,9 +56,7 @@ pub(super) fn is_public(address: IpAddr) -> bool {
                 let [.., a, b, c, d] = address.octets();
                 is_public_v4(Ipv4Addr::new(a, b, c, d))
             }
-            None => {
-                V6_GLOBAL.contains(&address) && !V6_BLOCKED.iter().any(|range| range.contains(&address))
-            }
+            None => V6_GLOBAL.contains(&address) && !V6_BLOCKED.iter().any(|range| range.contains(&address)),
         },
     }
 }

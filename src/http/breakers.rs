@@ -206,7 +206,10 @@ mod tests {
         }
         for n in 0..50 {
             let authority = format!("host{n}:80");
-            breakers.admit(&authority, "host").unwrap_or_else(|_| panic!("closed")).end(CallResult::Success { slow: false });
+            breakers
+                .admit(&authority, "host")
+                .unwrap_or_else(|_| panic!("closed"))
+                .end(CallResult::Success { slow: false });
         }
         assert_eq!(breakers.lock().len(), 3);
         assert!(breakers.admit("sick:80", "sick").is_err());

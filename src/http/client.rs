@@ -239,10 +239,7 @@ fn copy_of(request: &Request) -> Option<Request> {
 }
 
 /// The least time before another attempt. `None`: another attempt would be of no use.
-fn wanted_pause(
-    ended: &Result<Answer, HttpError>,
-    now: chrono::DateTime<chrono::Utc>,
-) -> Option<Duration> {
+fn wanted_pause(ended: &Result<Answer, HttpError>, now: chrono::DateTime<chrono::Utc>) -> Option<Duration> {
     match ended {
         Ok(answer) => retry::pause(answer.status, &answer.headers, now).or_else(|| {
             let is_failure = answer.status.is_server_error();

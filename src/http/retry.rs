@@ -10,8 +10,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 /// Attempts at an idempotent request, the first included.
 pub(super) const ATTEMPTS_MAX: u32 = 3;
 /// Between them, unless the host asks for more.
-pub(super) const BACKOFF: Backoff =
-    Backoff { base: Duration::from_millis(200), max: Duration::from_secs(2) };
+pub(super) const BACKOFF: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(2) };
 /// How long a host is left alone that answers 429 and does not say how long.
 const PAUSE_UNTOLD: Duration = Duration::from_secs(5);
 

@@ -183,6 +183,7 @@ fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
         db: services.db.clone(),
         directory: Arc::clone(&services.directory),
         clock: services.clock.clone(),
+        urls: services.urls.clone(),
         board: Arc::clone(&wiring.board),
         metrics: wiring.metrics.clone(),
         service_key: wiring.service_key.clone(),

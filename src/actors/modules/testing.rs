@@ -3,6 +3,7 @@
 //! [`World::say`] does what the gate and the module actor do with a command line, so that a test reads like a chat.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -62,7 +63,7 @@ impl World {
             started_at: clock.now(),
             clock: clock.clone(),
             db,
-            urls: fetcher(&clock),
+            urls: fetcher(&clock, Vec::new()),
             directory,
             spawner,
             registry: Registry::new(MODULES),
@@ -75,6 +76,14 @@ impl World {
             suspects: Vec::new(),
         });
         Self { services, slot, clock, modules: HashMap::new(), n_lines: AtomicU64::new(0), _folder: folder }
+    }
+
+    /// The same with an operator who lets users reach this service.
+    pub async fn allowing(address: SocketAddr) -> Self {
+        let mut world = Self::new().await;
+        let services = Arc::get_mut(&mut world.services).expect("nobody has it yet");
+        services.urls = fetcher(&world.clock, vec![address.to_string()]);
+        world
     }
 
     /// What the channel's commands are now.
@@ -197,10 +206,10 @@ impl World {
     }
 }
 
-/// One that trusts nobody's certificate and reaches nothing inside.
-fn fetcher(clock: &Clock) -> UrlFetcher {
+/// One that trusts nobody's certificate and reaches nothing else inside.
+fn fetcher(clock: &Clock, allow: Vec<String>) -> UrlFetcher {
     let roots = rustls::RootCertStore::empty();
-    UrlFetcher::new(FetchOptions::new(roots, clock.clone(), Vec::new())).unwrap()
+    UrlFetcher::new(FetchOptions::new(roots, clock.clone(), allow)).unwrap()
 }
 
 async fn add_channel(db: &Db, now: DateTime<Utc>) -> storage::channels::Channel {

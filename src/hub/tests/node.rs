@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::{ChannelId, ChannelKey, Level, Outcome, Refusal};
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use rustls::RootCertStore;
 use secrecy::SecretString;
 use serde_json::Value;
 use storage::{Db, StorageOptions};
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ChannelSlot, Directory};
 use crate::config::Config;
+use crate::http::{FetchOptions, UrlFetcher};
 use crate::hub::{HubDeps, NodeInfo, serve};
 use crate::messages::spawner::{ModuleRequest, Spawner};
 use crate::messages::{
@@ -189,6 +191,8 @@ impl TestNode {
             db: db.clone(),
             directory: Arc::clone(&directory),
             clock: Clock::System,
+            urls: UrlFetcher::new(FetchOptions::new(RootCertStore::empty(), Clock::System, Vec::new()))
+                .unwrap(),
             board: Arc::default(),
             metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
             service_key: SecretString::from(KEY),

@@ -141,7 +141,9 @@ fn said(page: Result<String, FetchError>) -> String {
 /// [`ModuleError::User`] says what to write instead.
 pub fn check(ctx: &Context, text: &str) -> Result<(), ModuleError> {
     let template = Template::parse(text).map_err(mistake)?;
-    template.literal_urls().into_iter().try_for_each(|url| ctx.check_url(url)).map_err(|refused| {
-        ModuleError::User(format!("`$(urlfetch)` cannot be saved: {refused}."))
-    })
+    template
+        .literal_urls()
+        .into_iter()
+        .try_for_each(|url| ctx.check_url(url))
+        .map_err(|refused| ModuleError::User(format!("`$(urlfetch)` cannot be saved: {refused}.")))
 }
