@@ -103,8 +103,9 @@ impl Breakers {
         if hosts.len() >= self.hosts_max {
             let is_well = |host: &Host| matches!(host.breaker.state(), BreakerState::Closed);
             let least = hosts.iter().min_by_key(|(_, host)| (!is_well(host), host.used_at));
-            if let Some(least) = least.map(|(authority, _)| Arc::clone(authority)) {
-                hosts.remove(&least);
+            let least = least.map(|(authority, _)| Arc::clone(authority));
+            if let Some(gone) = least.and_then(|least| hosts.remove(&least)) {
+                show(hosts, &gone.shown_as);
             }
         }
         let authority: Arc<str> = authority.into();

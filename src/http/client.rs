@@ -140,7 +140,6 @@ pub(super) fn tls(roots: RootCertStore) -> io::Result<ClientConfig> {
 
 /// A request that is being put together.
 #[must_use = "nothing is sent before `send`"]
-#[derive(Debug)]
 pub struct Call {
     http: HttpClient,
     request: RequestBuilder,
@@ -148,6 +147,13 @@ pub struct Call {
     correlation_id: Option<CorrelationId>,
     limit: Duration,
     body_bytes_max: usize,
+}
+
+impl fmt::Debug for Call {
+    /// Without the address, which may hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("limit", &self.limit).finish_non_exhaustive()
+    }
 }
 
 impl Call {
