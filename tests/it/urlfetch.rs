@@ -22,11 +22,8 @@ async fn start() -> Services {
     let (open, private) = (TcpListener::bind("127.0.0.1:0").await, TcpListener::bind("127.0.0.1:0").await);
     let (open, private) = (open.expect("a port"), private.expect("a port"));
     let address = private.local_addr().expect("bound");
-    let services = Services {
-        open: open.local_addr().expect("bound"),
-        private: address,
-        n_private: Arc::default(),
-    };
+    let services =
+        Services { open: open.local_addr().expect("bound"), private: address, n_private: Arc::default() };
     tokio::spawn(async move {
         while let Ok((socket, _)) = open.accept().await {
             tokio::spawn(serve(socket, address));
@@ -51,7 +48,9 @@ async fn serve(mut socket: TcpStream, private: SocketAddr) {
     }
     let head = String::from_utf8_lossy(&head).into_owned();
     let answer = match head.split(' ').nth(1).unwrap_or_default() {
-        "/inside" => format!("HTTP/1.1 302 Found\r\nlocation: http://{private}/\r\ncontent-length: 0\r\n\r\n"),
+        "/inside" => {
+            format!("HTTP/1.1 302 Found\r\nlocation: http://{private}/\r\ncontent-length: 0\r\n\r\n")
+        }
         path => {
             if path.starts_with("/slow") {
                 tokio::time::sleep(Duration::from_millis(1_100)).await;

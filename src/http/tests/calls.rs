@@ -118,7 +118,8 @@ async fn a_retry_waits_as_long_as_the_host_asks_and_never_beyond_the_limit() {
 
 #[tokio::test]
 async fn an_answer_is_bounded_in_size_and_time() {
-    let server = Server::start(|_, _| gzip_bomb(64)).await;
+    let bomb = gzip_bomb();
+    let server = Server::start(move |_, _| bomb.clone()).await;
     let ended = client().get(&server.url("/")).send().await;
     assert!(matches!(ended, Err(HttpError::TooLong { bytes_max: 0x0010_0000, .. })), "{ended:?}");
     let server = Server::start(|_, _| Said::Drip).await;

@@ -45,7 +45,8 @@ async fn a_page_is_fetched_without_cookies_login_or_our_ids() {
 
 #[tokio::test]
 async fn a_gzip_bomb_and_a_drip_end_in_bounds() {
-    let server = Server::start(|_, _| gzip_bomb(256)).await;
+    let bomb = gzip_bomb();
+    let server = Server::start(move |_, _| bomb.clone()).await;
     assert_eq!(fetched(&server, "/").await, Err(FetchError::TooLong));
     let server = Server::start(|_, _| Said::Drip).await;
     let started = Instant::now();
@@ -59,14 +60,13 @@ async fn a_gzip_bomb_and_a_drip_end_in_bounds() {
 #[tokio::test]
 async fn what_is_no_page_of_text_is_said_in_short_words() {
     for (said, want) in [
-        (answer(404, "", b"") as Said, FetchError::Status(404)),
+        (answer(404, "", b""), FetchError::Status(404)),
         (answer(200, "", &[0xff, 0xfe]), FetchError::NotText),
         (answer(302, "", b""), FetchError::Redirect),
         (Said::Whole(b"no http at all\r\n\r\n".to_vec()), FetchError::Unreachable),
         (Said::Whole(Vec::new()), FetchError::Unreachable),
     ] {
-        let said = std::sync::Mutex::new(Some(said));
-        let server = Server::start(move |_, _| said.lock().unwrap().take().unwrap_or(Said::Nothing)).await;
+        let server = Server::start(move |_, _| said.clone()).await;
         let error = fetched(&server, "/hidden?hidden").await.unwrap_err();
         assert_eq!(error, want);
         let text = error.to_string();

@@ -166,7 +166,10 @@ async fn redirects_to_hostile_addresses_open_no_socket_to_a_private_listener() {
     let urls = hostile(&private);
     let targets = urls.clone();
     let public = Server::start(move |_, head| {
-        let number: usize = head[5..].split(' ').next().unwrap().parse().unwrap();
+        // Some are no addresses of their own to a browser: they stay on this server, where nothing is.
+        let Ok(number) = head[5..].split(' ').next().unwrap().parse::<usize>() else {
+            return answer(404, "", b"");
+        };
         let target = targets[number].replace(['\n', '\t'], "");
         answer(if number % 2 == 0 { 302 } else { 307 }, &format!("location: {target}\r\n"), b"")
     })
@@ -176,7 +179,7 @@ async fn redirects_to_hostile_addresses_open_no_socket_to_a_private_listener() {
         let ended = guarded.fetch(community(1), &public.url(&format!("/{number}")), LIMIT).await;
         assert!(ended.is_err(), "{url}: {ended:?}");
     }
-    assert_eq!(public.n_requests(), urls.len());
+    assert!(public.n_requests() >= urls.len());
     assert_eq!(private.n_connections(), 0);
     let both = allowing(&[&public, &private]);
     assert_eq!(both.fetch(community(1), &public.url("/0"), LIMIT).await.as_deref(), Ok("private"));
