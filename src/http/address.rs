@@ -27,7 +27,7 @@ const V4_BLOCKED: [Ipv4Net; 16] = [
 /// All that is routed publicly; loopback, local and multicast addresses lie outside.
 const V6_GLOBAL: Ipv6Net = v6([0x2000, 0, 0, 0], 3);
 
-/// Special-purpose ranges within it. Teredo (in 2001::/23) and 6to4 carry an IPv4 address that nobody needs any more.
+/// Special-purpose ranges within it. Teredo and 6to4 carry an IPv4 address that nobody needs any more.
 const V6_BLOCKED: [Ipv6Net; 4] = [
     v6([0x2001, 0, 0, 0], 23),
     v6([0x2001, 0xdb8, 0, 0], 32),
