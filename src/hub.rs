@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Directory;
 use crate::config::Config;
+use crate::http::UrlFetcher;
 use crate::limits::Limiter;
 use crate::messages::{Board, Clock, ModuleInfo, Operator};
 use crate::queue::Queue;
@@ -63,6 +64,8 @@ pub struct HubDeps {
     pub clock: Clock,
     /// What happened, in memory and in the store.
     pub events: Arc<EventLog>,
+    /// Knows which addresses may be saved.
+    pub urls: UrlFetcher,
     /// Written by the platforms.
     pub board: Arc<Board>,
     /// Events whose caller does not wait, and what operators see of them.

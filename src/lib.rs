@@ -6,7 +6,7 @@
 //! L5  main                                   args → config → supervision::start → wait → exit code
 //! L4  supervision                            knows everyone, nobody knows it; the only one that spawns
 //! L3  platforms | actors | hub               meet only in L1 and L0 and in handles given at spawn
-//! L2  cluster, queue, limits, cache, telemetry
+//! L2  cluster, queue, http, limits, cache, telemetry
 //! L1  messages, config, redis
 //! L0  crates/storage → crates/domain         all SQL; pure values
 //! ```
@@ -16,6 +16,7 @@ pub mod cache;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod http;
 pub mod hub;
 pub mod limits;
 pub mod messages;

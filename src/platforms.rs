@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cluster::Directory;
 use crate::config::Config;
+use crate::http::HttpClient;
 use crate::messages::{Board, ByteBudget, Clock};
 
 pub mod console;
@@ -30,7 +31,7 @@ pub struct PlatformDeps {
     pub board: Arc<Board>,
     /// What the replies that wait in all senders of the node may take.
     pub send_budget: Arc<ByteBudget>,
-    pub http: reqwest::Client,
+    pub http: HttpClient,
     /// Long-lived tasks of the platform; the node waits for them when it stops.
     pub tasks: TaskTracker,
     /// Cancelled first when the node drains: read no further, keep sending.

@@ -94,8 +94,10 @@ impl Node {
         let notes = Arc::clone(&events.recorder);
         let directory = boot::directory(&config, sampler.memory(), notes, Arc::clone(&spawner));
         let last_abort = LastAbort::take(&config.node.data_dir);
+        let (http, urls) = boot::http_clients(&config)?;
         let services =
-            Arc::new(boot::services(&config, db, (directory, events), Arc::clone(&spawner), last_abort));
+            boot::services(&config, (db, urls), (directory, events), Arc::clone(&spawner), last_abort);
+        let services = Arc::new(services);
         spawner.serve(Arc::clone(&services));
         boot::seed_commands(&config, &services).await?;
         boot::load_channels(&config, &services, options.console).await?;
@@ -113,7 +115,7 @@ impl Node {
         let wiring = Arc::new(Wiring {
             vault: keys.vault,
             service_key: keys.service_key,
-            http: boot::http_client(&config)?,
+            http,
             limiter: Arc::new(Limiter::new(redis.clone(), NODES_SHARING_LIMITS)),
             queue: boot::queue(&services, redis.as_ref()),
             redis,

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use domain::stream_info::StreamInfo;
 use domain::{ChannelId, CommunityId, Level, Platform};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use serde::Serialize;
@@ -18,9 +19,14 @@ use tokio::sync::oneshot;
 use self::answers::{Answers, Operation};
 use super::{ModuleError, Services};
 use crate::cluster::ChannelSlot;
+use crate::http::{FetchError, UrlRefused};
 use crate::messages::{ChatEvent, Chatter, CommandTable, Reply, Source};
 
 mod answers;
+
+/// Longest wait for pages in one call, and the share of the module's own time that this may be.
+const FETCH_LIMIT: Duration = Duration::from_millis(1_500);
+const FETCH_SHARE: f64 = 0.75;
 
 /// One call's view of the node: the channel it is in, the storage, the clock. Made per call by the module actor.
 #[derive(Clone, Debug)]
@@ -38,6 +44,8 @@ pub struct Context {
     pub level: Level,
     /// Time between the receipt of the event and the start of this call.
     pub waited: Duration,
+    /// Milliseconds that this call waited for other people's sites, which is not the module's slowness.
+    outside_ms: Arc<AtomicU64>,
 }
 
 impl Context {
@@ -51,7 +59,8 @@ impl Context {
     ) -> Self {
         let level = event.user.level;
         let waited = Duration::ZERO;
-        Self { services, slot, commands, event, module, has_outlet: false, level, waited }
+        let outside_ms = Arc::default();
+        Self { services, slot, commands, event, module, has_outlet: false, level, waited, outside_ms }
     }
 
     /// The source of what caused this call, and its id there.
@@ -114,6 +123,36 @@ impl Context {
     /// For reading; writing goes through [`Context::unit_of_work`].
     pub fn db(&self) -> &Db {
         &self.services.db
+    }
+
+    /// Fetches pages that a user named, all at the same time; never within a unit of work.
+    ///
+    /// # Errors
+    /// For each page, in words for the chat.
+    pub async fn fetch(&self, urls: &[String]) -> Vec<Result<String, FetchError>> {
+        if urls.is_empty() {
+            return Vec::new();
+        }
+        let started = Instant::now();
+        let limit = FETCH_LIMIT.min(self.services.limits.module_timeout.mul_f64(FETCH_SHARE));
+        let fetch = |url| self.services.urls.fetch(self.community_id(), url, limit);
+        let answers = join_all(urls.iter().map(|url| fetch(url.as_str()))).await;
+        let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.outside_ms.fetch_add(took_ms, Ordering::Relaxed);
+        answers
+    }
+
+    /// Why an address that is about to be saved would not be fetched.
+    ///
+    /// # Errors
+    /// [`UrlRefused`] says what is wrong with it.
+    pub fn check_url(&self, url: &str) -> Result<(), UrlRefused> {
+        self.services.urls.check(url)
+    }
+
+    /// How long this call waited for other people's sites.
+    pub fn time_outside(&self) -> Duration {
+        Duration::from_millis(self.outside_ms.load(Ordering::Relaxed))
     }
 
     /// Randomness seeded from this call's cause, so that a retried command draws the same.

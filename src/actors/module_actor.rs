@@ -145,7 +145,7 @@ impl ModuleActor {
                 self.report(call.ticket, &call.event, CallEnd::Failed { attempts });
                 Ok(())
             }
-            other => self.end(call.ticket, other, &origin, started),
+            other => self.end(call.ticket, other, &origin, started + ctx.time_outside()),
         }
     }
 

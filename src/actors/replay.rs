@@ -20,6 +20,8 @@ use super::channel::load;
 use crate::cluster::ChannelSlot;
 use crate::messages::{Chatter, CommandTable, Logged, RecordedLine, ReplayAsk, ReplayPage, Replayed, What};
 
+/// What stands where a page would.
+const A_PAGE: &str = "(a page)";
 /// Lines of one page.
 const PAGE_LINES: usize = 200;
 /// Lines read at once.
@@ -246,21 +248,23 @@ impl Today<'_> {
         let Some(custom) = custom else { return Now::WouldRun { command, module } };
         let Ok(template) = Template::parse(&custom.response) else { return Now::Unreadable { command } };
         let expand = |seed: u64, now| self.expand(&template, (&args, user), (seed, now));
-        let text = expand(0, self.now);
-        let varies = template.uses_count()
-            || (1..SEEDS).any(|seed| expand(seed, self.now + TimeDelta::days(1)) != text);
+        let (text, has_pages) = expand(0, self.now);
+        let varies = has_pages
+            || template.uses_count()
+            || (1..SEEDS).any(|seed| expand(seed, self.now + TimeDelta::days(1)).0 != text);
         if varies { Now::SaysVarying { command, example: text } } else { Now::Says { command, text } }
     }
 
+    /// The text, and whether pages stand in it: a replay fetches none.
     fn expand(
         &self,
         template: &Template,
         (args, user): (&str, &Chatter),
         (seed, now): (u64, DateTime<Utc>),
-    ) -> String {
+    ) -> (String, bool) {
         let stream = self.slot.stream().map(|info| domain::StreamInfo::clone(&info)).unwrap_or_default();
         let words = words(args);
-        let values = Values {
+        let mut values = Values {
             user: user.shown_name(),
             touser: words.first().map_or("", String::as_str),
             args: &words,
@@ -268,7 +272,11 @@ impl Today<'_> {
             count: None,
             channel: &self.slot.login,
             stream: &stream,
+            fetched: &[],
         };
-        template.expand(&values, &mut SmallRng::seed_from_u64(seed), now)
+        let n_pages = template.urls(&values, &mut SmallRng::seed_from_u64(seed), now).len();
+        let pages = vec![A_PAGE.to_owned(); n_pages];
+        values.fetched = &pages;
+        (template.expand(&values, &mut SmallRng::seed_from_u64(seed), now), n_pages > 0)
     }
 }

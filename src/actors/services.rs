@@ -13,6 +13,7 @@ use ulid::Ulid;
 use super::modules::Registry;
 use crate::cluster::{ChannelSlot, Directory};
 use crate::config::LimitsConfig;
+use crate::http::UrlFetcher;
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{
     ChatEvent, Chatter, Clock, Ends, EventKind, EventRecord, OutboundReply, Pressure, ReplySink, Source,
@@ -32,6 +33,8 @@ pub struct Services {
     pub started_at: DateTime<Utc>,
     pub clock: Clock,
     pub db: Db,
+    /// Fetches pages for modules.
+    pub urls: UrlFetcher,
     pub directory: Arc<Directory>,
     pub spawner: SharedSpawner,
     pub registry: Registry,

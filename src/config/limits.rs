@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use url::Url;
+
 use super::reader::Reader;
 use super::section::{COUNT, COUNT_OR_OFF, TIME_MS, TIME_SECS, TIME_SECS_OR_OFF};
 
@@ -37,6 +39,8 @@ pub struct LimitsConfig {
     pub http_failed_auth_per_ip: usize,
     /// Resident memory that new work is shed before. `None`: derived from the control group's limit, if it has one.
     pub max_rss_bytes: Option<u64>,
+    /// `host:port` of services inside that `$(urlfetch …)` may reach; everything else inside is refused.
+    pub url_fetch_allow: Vec<String>,
 }
 
 impl LimitsConfig {
@@ -55,6 +59,24 @@ impl LimitsConfig {
             http_per_ip: section.count("http_per_ip", 600, PER_MINUTE),
             http_failed_auth_per_ip: section.count("http_failed_auth_per_ip", 10, PER_MINUTE),
             max_rss_bytes: max_rss.map(|mib| mib as u64 * MIB),
+            url_fetch_allow: section.list("url_fetch_allow", parse_authority).unwrap_or_default(),
         }
+    }
+}
+
+/// `host:port` in the form in which an address is compared with it.
+fn parse_authority(text: &str) -> Result<String, String> {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let has_port = text.rsplit_once(':').is_some_and(|(_, port)| is_port(port));
+    let url = Url::parse(&format!("http://{text}")).ok().filter(|url| {
+        has_port
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+    });
+    match url.as_ref().map(|url| (url.host(), url.port_or_known_default())) {
+        Some((Some(host), Some(port))) => Ok(format!("{host}:{port}")),
+        _ => Err("must be hosts with ports, such as \"10.0.0.7:8080\"".to_owned()),
     }
 }

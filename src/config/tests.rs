@@ -336,3 +336,13 @@ fn a_memory_ceiling_below_what_an_empty_node_needs_is_refused_by_name() {
     assert_eq!((limits.data_budget_bytes, limits.send_budget_bytes), (2 << 20, 1 << 20));
     assert_eq!(load("").unwrap().limits.max_rss_bytes, None);
 }
+
+#[test]
+fn services_that_users_may_reach_are_named_with_their_port() {
+    let limits = load("[limits]\nurl_fetch_allow = [\"Wiki.internal:8080\", \"0x7f.1:80\", \"[::1]:443\"]\n");
+    assert_eq!(limits.unwrap().limits.url_fetch_allow, ["wiki.internal:8080", "127.0.0.1:80", "[::1]:443"]);
+    for bad in ["wiki", "wiki:", "http://wiki:80", "wiki:80/x", "me@wiki:80", "10.0.0.0/8:80", "wiki:99999"] {
+        let problem = only_problem(&format!("[limits]\nurl_fetch_allow = [\"{bad}\"]\n"));
+        assert!(problem.contains("limits.url_fetch_allow: must be hosts with ports"), "{bad}: {problem}");
+    }
+}

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use domain::{ChannelId, ChannelKey, PartitionSet, Platform};
+use rand::RngExt;
+use rand::rngs::SmallRng;
 use storage::channels::Channel;
 use storage::{Db, StorageOptions};
 use tokio::sync::{Semaphore, watch};
@@ -19,6 +21,7 @@ use crate::actors::services::LOADS_MAX;
 use crate::cluster::Directory;
 use crate::cluster::directory::SlotSpec;
 use crate::config::Config;
+use crate::http::{self, FetchOptions, HttpClient, HttpOptions, UrlFetcher};
 use crate::messages::spawner::SharedSpawner;
 use crate::messages::{ByteBudget, Clock, CommandInfo, EventRecord, Memory, ModuleInfo, Recorder, What};
 use crate::queue::{Queue, StreamBell};
@@ -28,9 +31,6 @@ use crate::telemetry::event_log::EventLog;
 
 /// Channels read or added in one go.
 const PAGE: u32 = 500;
-/// Limits of any HTTP call that names no others.
-const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
-const HTTP_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A start waits so long for the first attempt to reach Redis, so that it need not begin with a change.
 const REDIS_SETTLE_MAX: Duration = Duration::from_millis(500);
 /// The channel of the terminal.
@@ -100,7 +100,7 @@ pub fn directory(
 
 pub fn services(
     config: &Config,
-    db: Db,
+    (db, urls): (Db, UrlFetcher),
     (directory, events): (Arc<Directory>, Arc<EventLog>),
     spawner: Arc<NodeSpawner>,
     last_abort: Option<LastAbort>,
@@ -119,6 +119,7 @@ pub fn services(
         started_at: clock.now(),
         clock,
         db,
+        urls,
         directory,
         spawner,
         registry: Registry::new(MODULES),
@@ -202,20 +203,18 @@ fn slot_spec(channel: Channel) -> SlotSpec {
     }
 }
 
-/// The client for everything the node calls over HTTP.
-pub fn http_client(config: &Config) -> anyhow::Result<reqwest::Client> {
-    let mut builder = reqwest::Client::builder()
-        .timeout(HTTP_TIMEOUT)
-        .connect_timeout(HTTP_CONNECT_TIMEOUT)
-        .user_agent(concat!("waddlebot/", env!("CARGO_PKG_VERSION")));
+/// The one client for the hosts that the configuration names, and the one for addresses that users give.
+pub fn http_clients(config: &Config) -> anyhow::Result<(HttpClient, UrlFetcher)> {
+    let mut roots = http::system_roots();
+    let allow = config.limits.url_fetch_allow.clone();
+    let urls = UrlFetcher::new(FetchOptions::new(roots.clone(), Clock::System, allow))?;
     if let Some(path) = &config.platforms.twitch.ca_file {
-        let pem =
-            std::fs::read(path).with_context(|| format!("platforms.twitch.ca_file: {}", path.display()))?;
-        for certificate in reqwest::Certificate::from_pem_bundle(&pem)? {
-            builder = builder.add_root_certificate(certificate);
-        }
+        http::add_roots(&mut roots, path)
+            .with_context(|| format!("platforms.twitch.ca_file: {}", path.display()))?;
     }
-    Ok(builder.build()?)
+    let seed = rand::make_rng::<SmallRng>().random();
+    let client = HttpClient::new(HttpOptions { roots, clock: Clock::System, seed })?;
+    Ok((client, urls))
 }
 
 /// The registry as the hub lists it.

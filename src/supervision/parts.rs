@@ -23,6 +23,7 @@ use crate::actors::outbox::Outbox;
 use crate::actors::queued_events::QueuedEvents;
 use crate::actors::scheduler::Scheduler;
 use crate::config::Config;
+use crate::http::HttpClient;
 use crate::hub::{self, HubDeps};
 use crate::limits::Limiter;
 use crate::messages::{Board, ByteBudget};
@@ -42,7 +43,7 @@ pub struct Wiring {
     pub send_budget: Arc<ByteBudget>,
     pub vault: Vault,
     pub service_key: SecretString,
-    pub http: reqwest::Client,
+    pub http: HttpClient,
     /// `None`: everything in memory.
     pub redis: Option<Redis>,
     /// Limits of callers; outlives a restart of the hub.
@@ -229,6 +230,7 @@ fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
         directory: Arc::clone(&services.directory),
         clock: services.clock.clone(),
         events: Arc::clone(&services.events),
+        urls: services.urls.clone(),
         board: Arc::clone(&wiring.board),
         queue: Arc::clone(&wiring.queue),
         redis: wiring.redis.clone(),

@@ -14,7 +14,7 @@ const FILE_LINES_MEDIAN_MAX: usize = 250;
 /// The layers from the bottom up; imports go down only, and siblings never import each other.
 const LAYERS: &[&[&str]] = &[
     &["messages", "config", "redis"],
-    &["cluster", "queue", "limits", "cache", "telemetry"],
+    &["cluster", "queue", "http", "limits", "cache", "telemetry"],
     &["platforms", "actors", "hub"],
     &["supervision"],
     &["run", "cli", "main", "lib"],

@@ -24,3 +24,4 @@ mod twitch_faults;
 mod twitch_rig;
 mod twitch_talking;
 mod twitch_tokens;
+mod urlfetch;

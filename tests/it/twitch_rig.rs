@@ -8,6 +8,7 @@ use domain::{ChannelId, CommunityId, Outcome, Platform};
 use fake_twitch::FakeTwitch;
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+use rustls::RootCertStore;
 use storage::{Db, StorageOptions, Vault};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use ulid::Ulid;
 use waddlebot::cluster::directory::SlotSpec;
 use waddlebot::cluster::{ChannelSlot, Directory};
 use waddlebot::config::Config;
+use waddlebot::http::{HttpClient, HttpOptions};
 use waddlebot::messages::{
     Board, ByteBudget, Clock, Completion, Delivery, ModuleRequest, OutboundReply, PlatformReport, Reply,
     Spawner,
@@ -147,7 +149,12 @@ impl Rig {
             clock: Clock::System,
             board: Arc::clone(&board),
             send_budget: Arc::new(ByteBudget::new(32 << 20)),
-            http: reqwest::Client::new(),
+            http: HttpClient::new(HttpOptions {
+                roots: RootCertStore::empty(),
+                clock: Clock::System,
+                seed: 1,
+            })
+            .unwrap(),
             tasks: tasks.clone(),
             stop_reading: stop_reading.clone(),
             console: false,

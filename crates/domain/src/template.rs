@@ -1,9 +1,10 @@
 //! Texts of custom commands: `Hello $(user)`.
 //!
 //! A text is parsed once, when it is saved, and refused there when it cannot work. What a viewer typed is put in as a
-//! value: it is never parsed, and it never becomes a command.
+//! value: it is never parsed, and it never becomes a command. The same goes for what a page answered.
 
 mod expand;
+mod fetch;
 mod moment;
 mod parse;
 mod variable;
@@ -11,6 +12,7 @@ mod variable;
 use chrono::{DateTime, Utc};
 
 use crate::StreamInfo;
+pub use fetch::{FETCHED_CHARS_MAX, fetched_text};
 use variable::Variable;
 
 /// Most characters of a template.
@@ -24,6 +26,9 @@ pub const DEPTH_MAX: usize = 5;
 
 /// Most characters of what a template becomes.
 pub const OUTPUT_CHARS_MAX: usize = 1_500;
+
+/// Most `$(urlfetch …)` in a template.
+pub const FETCHES_MAX: usize = 2;
 
 /// The text of a custom command, ready to be filled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +58,8 @@ pub struct Values<'a> {
     pub count: Option<i64>,
     pub channel: &'a str,
     pub stream: &'a StreamInfo,
+    /// What became of [`Template::urls`], in their order; each as [`fetched_text`] or a word about the failure.
+    pub fetched: &'a [String],
 }
 
 /// The text cannot be saved as a command.
@@ -76,6 +83,12 @@ pub enum TemplateError {
     Eval,
     #[error("`$({name})` cannot be read; write {usage}")]
     Usage { name: &'static str, usage: &'static str },
+    #[error("the text has more than {FETCHES_MAX} `$(urlfetch)`")]
+    TooManyFetches,
+    #[error("`$(urlfetch)` cannot hold another one")]
+    FetchInFetch,
+    #[error("`$(urlfetch)` cannot hold `$(count)`: the page is fetched before the use is counted")]
+    CountInFetch,
     #[error("there is no time zone `{name}`{}", did_you_mean(*.nearest))]
     TimeZone { name: String, nearest: Option<&'static str> },
 }
@@ -86,12 +99,25 @@ impl Template {
     /// # Errors
     /// [`TemplateError`] says what to write instead.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        parse::parse(text).map(|nodes| Self { nodes })
+        let nodes = parse::parse(text)?;
+        fetch::check(&nodes)?;
+        Ok(Self { nodes })
     }
 
     /// Whether `$(count)` stands in it, so that the caller has to count.
     pub fn uses_count(&self) -> bool {
         self.nodes.iter().any(Node::uses_count)
+    }
+
+    /// The addresses of its `$(urlfetch …)`, to be fetched before it is filled.
+    pub fn urls(&self, values: &Values<'_>, rng: &mut impl rand::Rng, now: DateTime<Utc>) -> Vec<String> {
+        let args = fetch::fetches(&self.nodes);
+        args.into_iter().map(|args| expand::fill_all(args, values, rng, now)).collect()
+    }
+
+    /// Those addresses that are known before the command runs, since no variable stands in them.
+    pub fn literal_urls(&self) -> Vec<&str> {
+        fetch::fetches(&self.nodes).into_iter().filter_map(variable::literal).collect()
     }
 
     /// Fills it: one line, at most [`OUTPUT_CHARS_MAX`] characters, which may be empty.

@@ -3,6 +3,7 @@
 //! [`World::say`] does what the gate and the module actor do with a command line, so that a test reads like a chat.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -22,6 +23,7 @@ use crate::actors::{Context, Module, ModuleError, Services};
 use crate::cluster::directory::SlotSpec;
 use crate::cluster::{ChannelSlot, Directory};
 use crate::config::Config;
+use crate::http::{FetchOptions, UrlFetcher};
 use crate::messages::{
     ByteBudget, ChatEvent, Chatter, Clock, CommandCall, CommandTable, Completion, CustomCommand, EventKind,
     ModuleRequest, Once, OutboundReply, Reply, ReplySink, Source, Spawner, TableEntry,
@@ -61,6 +63,7 @@ impl World {
             started_at: clock.now(),
             clock: clock.clone(),
             db,
+            urls: fetcher(&clock, Vec::new()),
             directory,
             spawner,
             registry: Registry::new(MODULES),
@@ -79,6 +82,14 @@ impl World {
             suspects: Vec::new(),
         });
         Self { services, slot, clock, modules: HashMap::new(), n_lines: AtomicU64::new(0), _folder: folder }
+    }
+
+    /// The same with an operator who lets users reach this service.
+    pub async fn allowing(address: SocketAddr) -> Self {
+        let mut world = Self::new().await;
+        let services = Arc::get_mut(&mut world.services).expect("nobody has it yet");
+        services.urls = fetcher(&world.clock, vec![address.to_string()]);
+        world
     }
 
     /// What the channel's commands are now.
@@ -199,6 +210,12 @@ impl World {
         );
         (ctx, self.modules.entry(spec.name).or_insert_with(spec.new))
     }
+}
+
+/// One that trusts nobody's certificate and reaches nothing else inside.
+fn fetcher(clock: &Clock, allow: Vec<String>) -> UrlFetcher {
+    let roots = rustls::RootCertStore::empty();
+    UrlFetcher::new(FetchOptions::new(roots, clock.clone(), allow)).unwrap()
 }
 
 async fn add_channel(db: &Db, now: DateTime<Utc>) -> storage::channels::Channel {

@@ -164,7 +164,7 @@ pub(in crate::hub) async fn create(
         cooldown_secs: secs_of("cooldown_secs", new.cooldown_secs.unwrap_or(COOLDOWN_SECS_DEFAULT))?,
         user_cooldown_secs: secs_of("user_cooldown_secs", new.user_cooldown_secs.unwrap_or(0))?,
         description: description_of(new.description.unwrap_or_default())?,
-        ..CommandSpec::custom(name_of(&hub, &new.name)?, response_of(new.response)?)
+        ..CommandSpec::custom(name_of(&hub, &new.name)?, response_of(&hub, new.response)?)
     };
     let (name, now) = (spec.command.clone(), hub.deps.clock.now());
     let audit = place.entry(&caller, "command.add", &name);
@@ -241,9 +241,14 @@ pub(super) fn name_of(hub: &Hub, text: &str) -> Result<String, ApiError> {
     Ok(name)
 }
 
-/// A template that can be filled.
-pub(super) fn response_of(text: String) -> Result<String, ApiError> {
-    domain::Template::parse(&text).map(|_template| text).map_err(|error| ApiError::invalid(error.to_string()))
+/// A template that can be filled, with addresses that can be fetched.
+pub(super) fn response_of(hub: &Hub, text: String) -> Result<String, ApiError> {
+    let template = domain::Template::parse(&text).map_err(|error| ApiError::invalid(error.to_string()))?;
+    for url in template.literal_urls() {
+        let refused = |error| ApiError::invalid(format!("`$(urlfetch)` cannot be saved: {error}"));
+        hub.deps.urls.check(url).map_err(refused)?;
+    }
+    Ok(text)
 }
 
 pub(super) fn level_of(text: Option<&str>) -> Result<Option<Level>, ApiError> {

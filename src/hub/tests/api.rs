@@ -129,6 +129,7 @@ async fn a_command_that_chat_would_refuse_is_refused() {
         (with("ping", "x"), 409),
         (with("pong", "x"), 409),
         (with("hi", "$(eval 1)"), 400),
+        (with("hi", "$(urlfetch http://[::1]/)"), 400),
         (json!({ "name": "hi", "response": "x", "level": "king" }), 400),
         (json!({ "name": "hi", "response": "x", "cooldown_secs": 86_401 }), 400),
         (json!({ "name": "hi", "response": "x", "channel": "twitch:zoe" }), 404),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::{ChannelId, ChannelKey, Level, Outcome, Refusal};
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use rustls::RootCertStore;
 use secrecy::SecretString;
 use serde_json::Value;
 use storage::{Db, StorageOptions};
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ChannelSlot, Directory};
 use crate::config::Config;
+use crate::http::{FetchOptions, UrlFetcher};
 use crate::hub::{HubDeps, NodeInfo, serve};
 use crate::limits::Limiter;
 use crate::messages::spawner::{ModuleRequest, Spawner};
@@ -209,6 +211,8 @@ impl TestNode {
                 folder.path().join("events.db"),
             )),
             clock: Clock::System,
+            urls: UrlFetcher::new(FetchOptions::new(RootCertStore::empty(), Clock::System, Vec::new()))
+                .unwrap(),
             board: Arc::default(),
             queue: Queue::new(db.clone(), tokio::sync::watch::channel(domain::PartitionSet::ALL).1),
             redis: None,

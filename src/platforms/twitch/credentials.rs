@@ -17,6 +17,7 @@ use super::TwitchMsg;
 use super::connection::Login;
 use super::settings::Settings;
 use super::token_api::{self, Application, Refreshed, TokenError, Validated};
+use crate::http::HttpClient;
 use crate::messages::Clock;
 
 /// Twitch asks for a check each hour.
@@ -62,7 +63,7 @@ struct Pair {
 /// What a keeper needs; made by the actor.
 pub struct KeeperDeps {
     pub settings: Arc<Settings>,
-    pub http: reqwest::Client,
+    pub http: HttpClient,
     pub db: Db,
     pub vault: Vault,
     pub clock: Clock,

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use crate::http::{Call, HttpClient};
 
 /// One call, from the first byte to the last.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
@@ -54,12 +56,12 @@ pub struct Application {
 /// # Errors
 /// [`TokenError::Refused`] when it is not.
 pub async fn validate(
-    http: &reqwest::Client,
+    http: &HttpClient,
     auth_url: &str,
     token: &SecretString,
 ) -> Result<Validated, TokenError> {
     let authorization = format!("OAuth {}", token.expose_secret());
-    call(http.get(format!("{auth_url}/validate")).header("Authorization", authorization)).await
+    call(http.get(&format!("{auth_url}/validate")).authorization(&authorization)).await
 }
 
 /// Exchanges a refresh token for a new access token.
@@ -67,7 +69,7 @@ pub async fn validate(
 /// # Errors
 /// [`TokenError::Refused`] when the refresh token or the application is not accepted.
 pub async fn refresh(
-    http: &reqwest::Client,
+    http: &HttpClient,
     auth_url: &str,
     application: &Application,
     refresh_token: &SecretString,
@@ -78,27 +80,18 @@ pub async fn refresh(
         ("client_id", application.client_id.as_str()),
         ("client_secret", application.client_secret.expose_secret()),
     ];
-    call(http.post(format!("{auth_url}/token")).form(&form)).await
+    call(http.post(&format!("{auth_url}/token")).form(&form)).await
 }
 
-async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, TokenError> {
-    // Without its URL an error can name no secret.
-    let unknown = |error: reqwest::Error| TokenError::Unknown(error.without_url().to_string());
-    let mut response = request.timeout(CALL_LIMIT).send().await.map_err(unknown)?;
-    let status = response.status();
+async fn call<T: DeserializeOwned>(call: Call) -> Result<T, TokenError> {
+    let answered = call.limit(CALL_LIMIT).body_bytes_max(BODY_BYTES_MAX).send().await;
+    let answer = answered.map_err(|error| TokenError::Unknown(error.to_string()))?;
+    let status = answer.status;
     if matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return Err(TokenError::Refused(status));
     }
     if !status.is_success() {
         return Err(TokenError::Unknown(format!("Twitch answered {status}")));
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unknown)? {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Err(TokenError::Unknown("the answer is too long".to_owned()));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    serde_json::from_slice(&body)
-        .map_err(|_| TokenError::Unknown("the answer is not what Twitch documents".to_owned()))
+    answer.json().ok_or_else(|| TokenError::Unknown("the answer is not what Twitch documents".to_owned()))
 }

@@ -21,7 +21,7 @@ pub(super) fn expand(
     rng: &mut impl rand::Rng,
     now: DateTime<Utc>,
 ) -> String {
-    let mut filler = Filler { values, rng, now };
+    let mut filler = Filler { values, rng, now, fetched: values.fetched.iter() };
     let mut text = String::new();
     // What the author wrote before the first piece that came from elsewhere. `None`: no such piece came yet.
     let mut authors_lead = None;
@@ -40,6 +40,16 @@ pub(super) fn expand(
     let line = if is_safe { &line } else { defuse(&line) };
     let end = line.char_indices().nth(OUTPUT_CHARS_MAX).map_or(line.len(), |(end, _)| end);
     line[..end].to_owned()
+}
+
+/// The text of nodes that stand in a variable, as they are put into it.
+pub(super) fn fill_all(
+    nodes: &[Node],
+    values: &Values<'_>,
+    rng: &mut impl rand::Rng,
+    now: DateTime<Utc>,
+) -> String {
+    Filler { values, rng, now, fetched: [].iter() }.fill_all(nodes)
 }
 
 /// Text of this size holds more than [`OUTPUT_CHARS_MAX`] characters, whatever they are.
@@ -66,6 +76,8 @@ struct Filler<'a, R> {
     values: &'a Values<'a>,
     rng: &'a mut R,
     now: DateTime<Utc>,
+    /// What the next `$(urlfetch …)` become; they are met in the order in which they were asked for.
+    fetched: std::slice::Iter<'a, String>,
 }
 
 impl<R: rand::Rng> Filler<'_, R> {
@@ -102,6 +114,7 @@ impl<R: rand::Rng> Filler<'_, R> {
                 Some(moment) => text.push_str(&human_duration(between(self.now, moment))),
                 None => text.push_str(UNREADABLE),
             },
+            Variable::UrlFetch(_) => text.push_str(self.fetched.next().map_or(UNREADABLE, String::as_str)),
             Variable::Countup(when) => match moment::parse(&self.fill_all(when)) {
                 Some(moment) => text.push_str(&human_duration(between(moment, self.now))),
                 None => text.push_str(UNREADABLE),

@@ -30,6 +30,7 @@ fn filled(text: &str, typed: &str) -> String {
         count: Some(7),
         channel: "waddle",
         stream: &stream,
+        fetched: &["/ban $(user)".to_owned(), "two".to_owned()],
     };
     template.expand(&values, &mut StdRng::seed_from_u64(1), noon())
 }
@@ -129,6 +130,43 @@ fn what_a_viewer_typed_never_becomes_a_command() {
 }
 
 #[test]
+fn what_was_fetched_is_put_in_as_a_value_and_never_becomes_a_command() {
+    for (text, want) in [
+        ("it says $(urlfetch https://x.test)", "it says /ban $(user)"),
+        ("$(urlfetch https://x.test)", "ban $(user)"),
+        ("/$(urlfetch https://x.test)", "ban $(user)"),
+        ("$(random pick $(urlfetch https://x.test)) b", "ban b"),
+        ("a $(urlfetch https://x.test) $(urlfetch https://y.test)", "a /ban $(user) two"),
+    ] {
+        let want = if text.contains("pick") { vec!["ban b", "$(user) b"] } else { vec![want] };
+        let filled = filled(text, "");
+        assert!(want.contains(&filled.as_str()), "{text:?}: {filled}");
+    }
+}
+
+#[test]
+fn addresses_are_told_with_what_stands_in_them_in_the_order_of_their_answers() {
+    let text = "$(time $(urlfetch https://x.test/?q=$(querystring))) ${urlfetch https://y.test/$(1)}";
+    let template = Template::parse(text).unwrap();
+    let args = words("a b");
+    let values = Values {
+        user: "Ann",
+        touser: "",
+        args: &args,
+        query: "a b",
+        count: None,
+        channel: "waddle",
+        stream: &StreamInfo::default(),
+        fetched: &[],
+    };
+    let urls = template.urls(&values, &mut StdRng::seed_from_u64(1), noon());
+    assert_eq!(urls, ["https://x.test/?q=a%20b", "https://y.test/a"]);
+    let fetched = ["utc".to_owned(), "two".to_owned()];
+    let values = Values { fetched: &fetched, ..values };
+    assert_eq!(template.expand(&values, &mut StdRng::seed_from_u64(1), noon()), "12:00 two");
+}
+
+#[test]
 fn an_author_may_write_commands() {
     assert_eq!(filled("/me hugs $(query)", "!x"), "/me hugs !x");
     assert_eq!(filled("!so $(1)", "Bob"), "!so Bob");
@@ -148,7 +186,7 @@ fn an_unknown_variable_is_refused_with_the_nearest() {
 
 #[test]
 fn a_variable_without_its_source_is_refused_with_that_reason() {
-    for name in ["urlfetch", "quote", "points"] {
+    for name in ["quote", "points"] {
         let text = format!("$({name} https://x.test/$(query))");
         assert_eq!(refusal(&text), format!("`$({name})` is not in this version"));
     }
@@ -210,6 +248,7 @@ proptest! {
             let stream = StreamInfo::default();
             let values = Values {
                 user: "Ann", touser: "", args: &[], query: "", count: None, channel: "x", stream: &stream,
+                fetched: &[],
             };
             let answer = template.expand(&values, &mut StdRng::seed_from_u64(1), noon());
             prop_assert!(answer.chars().count() <= OUTPUT_CHARS_MAX);

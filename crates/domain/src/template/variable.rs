@@ -8,7 +8,7 @@ use super::{Node, TemplateError, moment};
 use crate::names::nearest;
 
 /// Every variable that works, for "did you mean".
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "user",
     "touser",
     "query",
@@ -22,14 +22,16 @@ const NAMES: [&str; 14] = [
     "time",
     "countdown",
     "countup",
+    "urlfetch",
     "1",
 ];
 
 /// Variables other bots have and this one will have; their source is not there yet.
-const NOT_YET: [&str; 3] = ["urlfetch", "quote", "points"];
+const NOT_YET: [&str; 2] = ["quote", "points"];
 
 const RANDOM_USAGE: &str = "$(random 1-100) or $(random pick a|b|c)";
 const TIME_USAGE: &str = "$(time Europe/Berlin)";
+const FETCH_USAGE: &str = "$(urlfetch https://example.org/text)";
 const COUNTDOWN_USAGE: &str = "$(countdown 2030-12-31T18:00) or a time like 2030-12-31T18:00:00+01:00";
 const COUNTUP_USAGE: &str = "$(countup 2020-12-31T18:00) or a time like 2020-12-31T18:00:00+01:00";
 
@@ -52,6 +54,7 @@ pub(super) enum Variable {
     Time(Vec<Node>),
     Countdown(Vec<Node>),
     Countup(Vec<Node>),
+    UrlFetch(Vec<Node>),
 }
 
 impl Variable {
@@ -71,6 +74,10 @@ impl Variable {
             "random" => return random(args),
             "time" => return time(args),
             "countdown" | "countup" => return counted(&lower, args),
+            "urlfetch" if args.is_empty() => {
+                return Err(TemplateError::Usage { name: "urlfetch", usage: FETCH_USAGE });
+            }
+            "urlfetch" => return Ok(Self::UrlFetch(args)),
             "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" => {
                 Self::Word(usize::from(lower.as_bytes()[0] - b'1'))
             }
@@ -89,7 +96,8 @@ impl Variable {
             | Self::RandomPick(args)
             | Self::Time(args)
             | Self::Countdown(args)
-            | Self::Countup(args) => args,
+            | Self::Countup(args)
+            | Self::UrlFetch(args) => args,
             _ => &[],
         }
     }
@@ -110,6 +118,7 @@ impl Variable {
             Self::Time(_) => "time",
             Self::Countdown(_) => "countdown",
             Self::Countup(_) => "countup",
+            Self::UrlFetch(_) => "urlfetch",
         }
     }
 }
@@ -128,7 +137,7 @@ fn refused(name: &str) -> TemplateError {
 }
 
 /// The text of nodes without a variable in them. `None`: it is known only when the command runs.
-fn literal(args: &[Node]) -> Option<&str> {
+pub(super) fn literal(args: &[Node]) -> Option<&str> {
     match args {
         [] => Some(""),
         [Node::Text(text)] => Some(text.trim()),

@@ -1,13 +1,13 @@
 //! Adding, editing and removing custom commands.
 
 use domain::Level;
-use domain::template::Template;
 use futures_util::FutureExt;
 use storage::commands::{Command, CommandScope, CommandSpec};
 use storage::{Change, ChangeKind, ChangeScope, Effect, StorageError, Tx, aliases, commands};
 
 use super::flags::{self, Options};
-use crate::actors::command_name::{Standing, audience, mistake, no_such_command};
+use super::run::check;
+use crate::actors::command_name::{Standing, audience, no_such_command};
 use crate::actors::{Context, ModuleError, audit};
 use crate::messages::{CommandCall, Reply};
 
@@ -79,7 +79,7 @@ pub const fn change(scope: CommandScope) -> Change {
 /// `!addcom <name> <text>`.
 pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<Vec<Reply>, ModuleError> {
     let (name, options, text) = typed(args, "addcom <name> <text>")?;
-    Template::parse(&text).map_err(mistake)?;
+    check(ctx, &text)?;
     check_level(call.level, options.level)?;
     refuse_built_in(ctx, &name)?;
     if ctx.commands.aliases.contains_key(&name) {
@@ -120,7 +120,7 @@ pub async fn edit(ctx: &Context, call: &CommandCall, args: &str) -> Result<Vec<R
         return super::options::set(ctx, call, args).await;
     }
     let (name, options, text) = self::typed(args, "editcom <name> <text>")?;
-    Template::parse(&text).map_err(mistake)?;
+    check(ctx, &text)?;
     check_level(call.level, options.level)?;
     refuse_built_in(ctx, &name)?;
     check_aliases(ctx, &name, &options)?;

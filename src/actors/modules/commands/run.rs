@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use domain::StreamInfo;
 use domain::command_line::words;
-use domain::template::{Template, Values};
+use domain::template::{Template, Values, fetched_text};
 use futures_util::FutureExt;
 use storage::{Effect, commands};
 use ulid::Ulid;
 
+use crate::actors::command_name::mistake;
 use crate::actors::{Context, ModuleError};
+use crate::http::FetchError;
 use crate::messages::{CommandCall, CustomCommand, Reply};
 
 /// Parsed templates that one channel keeps; a text beyond that is parsed anew.
@@ -41,8 +43,7 @@ impl Templates {
             ))
         })?;
         let counted = Ulid::from_string(&custom.id).ok().filter(|_| template.uses_count());
-        let filling =
-            Filling { ctx: ctx.clone(), template, args: words(&call.args), query: call.args.clone() };
+        let filling = Filling::of(ctx, template, Some(call)).await;
         let Some(id) = counted else { return Ok(filling.fill(None)) };
         // Counts a use once for each line that caused it, and answers with the count in the same commit. None when the
         // command was removed meanwhile.
@@ -74,39 +75,75 @@ impl Templates {
     }
 }
 
-/// A template and what goes into it.
-struct Filling {
+/// A template and what goes into it, pages included: nothing of it waits for anybody when it is filled.
+pub struct Filling {
     ctx: Context,
     template: Arc<Template>,
+    /// `None`: nobody asked for this text, a timer says it; then the channel stands for the user.
+    user: Option<String>,
     args: Vec<String>,
     query: String,
+    stream: StreamInfo,
+    fetched: Vec<String>,
 }
 
 impl Filling {
-    fn fill(&self, count: Option<i64>) -> Vec<Reply> {
-        let stream = self.ctx.stream();
-        let user = self.ctx.user();
-        let values = Values {
-            user: if user.display_name.is_empty() { &user.login } else { &user.display_name },
+    /// Collects what `template` needs, and fetches its pages.
+    pub async fn of(ctx: &Context, template: Arc<Template>, call: Option<&CommandCall>) -> Self {
+        let chatter = ctx.user();
+        let shown = if chatter.display_name.is_empty() { &chatter.login } else { &chatter.display_name };
+        let query = call.map_or_else(String::new, |call| call.args.clone());
+        let mut filling = Self {
+            ctx: ctx.clone(),
+            template,
+            user: call.map(|_| shown.clone()),
+            args: words(&query),
+            query,
+            stream: ctx.stream(),
+            fetched: Vec::new(),
+        };
+        let urls = filling.template.urls(&filling.values(None), &mut ctx.rng(), ctx.now());
+        filling.fetched = ctx.fetch(&urls).await.into_iter().map(said).collect();
+        filling
+    }
+
+    /// The text; one that comes to nothing is silent.
+    pub fn fill(&self, count: Option<i64>) -> Vec<Reply> {
+        let text = self.template.expand(&self.values(count), &mut self.ctx.rng(), self.ctx.now());
+        if text.is_empty() { Vec::new() } else { Reply::only(text) }
+    }
+
+    fn values(&self, count: Option<i64>) -> Values<'_> {
+        Values {
+            user: self.user.as_deref().unwrap_or_else(|| self.ctx.channel_login()),
             touser: self.args.first().map_or("", String::as_str),
             args: &self.args,
             query: &self.query,
             count,
             channel: self.ctx.channel_login(),
-            stream: &stream,
-        };
-        reply(self.template.expand(&values, &mut self.ctx.rng(), self.ctx.now()))
+            stream: &self.stream,
+            fetched: &self.fetched,
+        }
     }
 }
 
-/// Fills a text that nobody asked for: a timer's. The channel stands for the user.
-pub fn expand_unasked(ctx: &Context, template: &Template, count: Option<i64>) -> Vec<Reply> {
-    let stream: StreamInfo = ctx.stream();
-    let channel = ctx.channel_login();
-    let values = Values { user: channel, touser: "", args: &[], query: "", count, channel, stream: &stream };
-    reply(template.expand(&values, &mut ctx.rng(), ctx.now()))
+/// What stands in the text for a page.
+fn said(page: Result<String, FetchError>) -> String {
+    match page {
+        Ok(text) => fetched_text(&text),
+        Err(error) => format!("({error})"),
+    }
 }
 
-fn reply(text: String) -> Vec<Reply> {
-    if text.is_empty() { Vec::new() } else { Reply::only(text) }
+/// Reads a text that is to be saved, and looks at the addresses in it.
+///
+/// # Errors
+/// [`ModuleError::User`] says what to write instead.
+pub fn check(ctx: &Context, text: &str) -> Result<(), ModuleError> {
+    let template = Template::parse(text).map_err(mistake)?;
+    template
+        .literal_urls()
+        .into_iter()
+        .try_for_each(|url| ctx.check_url(url))
+        .map_err(|refused| ModuleError::User(format!("`$(urlfetch)` cannot be saved: {refused}.")))
 }

@@ -4,6 +4,8 @@ use domain::Level;
 
 use crate::actors::modules::testing::World;
 
+mod fetches;
+
 #[tokio::test]
 async fn a_command_that_was_added_answers() {
     let mut world = World::new().await;
@@ -99,7 +101,19 @@ async fn a_mistake_is_answered_with_what_to_type() {
         ("!addcom hi again", "!hi exists already; use !editcom hi <text>."),
         ("!addcom hey again", "!hey is an alias; remove it first"),
         ("!addcom yo $(usr)", "there is no variable `usr`; did you mean `user`?"),
-        ("!addcom yo $(urlfetch https://x.test)", "`$(urlfetch)` is not in this version."),
+        (
+            "!addcom yo $(urlfetch http://0x7f.1/)",
+            "`$(urlfetch)` cannot be saved: the address is not on the public",
+        ),
+        (
+            "!addcom yo $(urlfetch https://x.test:8080/)",
+            "`$(urlfetch)` cannot be saved: the address must use port 80",
+        ),
+        (
+            "!editcom hi $(urlfetch ftp://x.test)",
+            "`$(urlfetch)` cannot be saved: the address must begin with http",
+        ),
+        ("!addcom yo $(urlfetch https://x.test/$(count))", "`$(urlfetch)` cannot hold `$(count)`"),
         ("!addcom yo -ul=king x", "unknown level `king`"),
         ("!addcom yo -a=hi x", "!hi exists already; choose another alias."),
         ("!addcom yo -a=yo x", "!yo exists already; choose another alias."),

@@ -1,5 +1,7 @@
 //! What happens when a timer is due.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::template::Template;
 use futures_util::FutureExt;
@@ -8,7 +10,7 @@ use storage::timers::{self, Timer};
 use storage::{Effect, StorageError, Tx, commands};
 use ulid::Ulid;
 
-use crate::actors::modules::commands::{run::expand_unasked, split_word};
+use crate::actors::modules::commands::{run::Filling, split_word};
 use crate::actors::{Context, ModuleError};
 use crate::messages::{ChatEvent, Reply};
 
@@ -36,9 +38,12 @@ pub async fn fire(ctx: &Context, event: &ChatEvent) -> Result<Vec<Reply>, Module
     let text = text_of(ctx, &timer);
     let counted = text.as_ref().and_then(|(template, command)| command.filter(|_| template.uses_count()));
     let next_due_at = ctx.now() + TimeDelta::seconds(timer.spec.interval_secs);
-    let me = ctx.clone();
-    let say = move |claim: &Claim| match text {
-        Some((template, _)) if claim.is_ours => expand_unasked(&me, &template, claim.count),
+    let filling = match text {
+        Some((template, _)) => Some(Filling::of(ctx, Arc::new(template), None).await),
+        None => None,
+    };
+    let say = move |claim: &Claim| match &filling {
+        Some(filling) if claim.is_ours => filling.fill(claim.count),
         _ => Vec::new(),
     };
     let due_and_next = (due_at, next_due_at);

@@ -2,7 +2,6 @@
 
 use chrono::TimeDelta;
 use domain::duration::human_duration;
-use domain::template::Template;
 use futures_util::FutureExt;
 use storage::timers::{self, Enabled, TimerSpec};
 use storage::{Effect, Tx};
@@ -11,7 +10,7 @@ use super::USAGE;
 use super::typed::{self, Typed};
 use crate::actors::command_name::{Standing, mistake, no_such_command, parse_name};
 use crate::actors::listing::cut_to_fit;
-use crate::actors::modules::commands::split_word;
+use crate::actors::modules::commands::{run::check, split_word};
 use crate::actors::{Context, ModuleError, audit};
 use crate::messages::{CommandCall, Reply};
 
@@ -57,7 +56,7 @@ pub async fn add(ctx: &Context, call: &CommandCall, args: &str) -> Result<Vec<Re
 /// A timer says a text, or the text of one of the channel's own commands.
 fn check_body(ctx: &Context, body: &str) -> Result<(), ModuleError> {
     let Some(line) = body.strip_prefix('!') else {
-        return Template::parse(body).map(drop).map_err(mistake);
+        return check(ctx, body);
     };
     let name = parse_name(split_word(line).0)?;
     match Standing::of(&name, ctx.registry(), &ctx.commands) {

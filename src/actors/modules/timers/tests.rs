@@ -6,6 +6,7 @@ use serde_json::Value;
 use storage::timers::Timer;
 
 use crate::actors::modules::testing::World;
+use crate::http::tests::server::{Server, answer};
 use crate::messages::{ChatEvent, EventKind, Source};
 
 async fn timer(world: &World, name: &str) -> Timer {
@@ -65,6 +66,21 @@ async fn a_timer_runs_a_custom_command() {
     assert!(fired(&mut world, &event).await.is_empty());
     let next = timer(&world, "s").await.next_due_at;
     assert_eq!(next - world.clock.now(), TimeDelta::minutes(1), "a silent timer goes on to its next time");
+}
+
+#[tokio::test]
+async fn a_timer_says_a_page() {
+    let server = Server::start(|_, _| answer(200, "", b"sunny")).await;
+    let mut world = World::allowing(server.address).await;
+    let refused = world.moderator("!timer add w 1 0 -always $(urlfetch http://10.0.0.1/)").await;
+    assert!(refused.contains("the address is not on the public internet"), "{refused}");
+    let url = server.url("/$(user)");
+    world.moderator(&format!("!timer add w 1 0 -always It is $(urlfetch {url})")).await;
+    world.clock.advance(TimeDelta::minutes(2));
+    let set = timer(&world, "w").await;
+    let event = due(&world, &set, set.next_due_at);
+    assert_eq!(fired(&mut world, &event).await, ["It is sunny"]);
+    assert!(server.last_head().starts_with("get /waddle http/1.1"), "{}", server.last_head());
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ fn changed(hub: &Hub, mut spec: CommandSpec, change: CommandChange) -> Result<Co
         spec.command = name_of(hub, &name)?;
     }
     if let Some(response) = change.response {
-        spec.response = response_of(response)?;
+        spec.response = response_of(hub, response)?;
     }
     if let Some(level) = level_of(change.level.as_deref())? {
         spec.level = level;
