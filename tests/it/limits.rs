@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio_util::task::TaskTracker;
 use waddlebot::limits::{Limit, Limiter};
-use waddlebot::redis::{Redis, RedisState};
+use waddlebot::redis::{Redis, RedisOptions, RedisState};
 
 use crate::node::{Launch, Node, eventually};
 use crate::redis_server::RedisServer;
@@ -16,7 +16,9 @@ const SLOTS: usize = 60;
 const SHORT: Limit = Limit { resource: "test", slots: 60, window: Duration::from_millis(1_500) };
 
 async fn limiter(server: &RedisServer, n_nodes: u32) -> (Redis, Limiter) {
-    let redis = Redis::start(&server.options(), &TaskTracker::new()).expect("a good address");
+    // This is about counting, not about a machine that is slow for a moment.
+    let options = RedisOptions { timeout: Duration::from_secs(2), ..server.options() };
+    let redis = Redis::start(&options, &TaskTracker::new()).expect("a good address");
     eventually("Redis is up", || async { redis.state() == RedisState::Up }).await;
     (redis.clone(), Limiter::new(Some(redis), n_nodes))
 }

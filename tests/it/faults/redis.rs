@@ -100,6 +100,12 @@ async fn end(trouble: Trouble, server: &mut RedisServer) {
     }
 }
 
+async fn is_up(node: &Node) -> bool {
+    let (status, ready) = node.get("/readyz").await;
+    assert_eq!(status, 200, "Redis decides nothing");
+    ready["data"]["redis"] == "up"
+}
+
 /// How the node fared, and how long after the trouble it used Redis again.
 async fn suffer(
     trouble: Trouble,
@@ -112,13 +118,11 @@ async fn suffer(
         let began = Instant::now();
         begin(trouble, server).await;
         eventually("its time is over", || async { began.elapsed() >= LENGTH }).await;
+        let loses_redis = matches!(trouble, Trouble::Stopped | Trouble::Killed | Trouble::WrongPassword);
+        assert_eq!(is_up(node).await, !loses_redis, "{trouble:?}");
         end(trouble, server).await;
         let ended = Instant::now();
-        eventually("Redis is used again", || async {
-            let (_, ready) = node.get("/readyz").await;
-            ready["data"]["redis"] == "up"
-        })
-        .await;
+        eventually("Redis is used again", || is_up(node)).await;
         done.store(true, Ordering::Relaxed);
         ended.elapsed()
     };
