@@ -16,6 +16,8 @@ use crate::db::Pools;
 use crate::rows::new_id;
 use crate::{Db, StorageError, StorageOptions};
 
+pub mod streaming;
+
 mod server;
 
 /// Attempts to copy the template while somebody is still connected to it.

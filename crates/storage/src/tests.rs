@@ -6,7 +6,9 @@ mod faults;
 mod migrations;
 mod outbox;
 mod people;
+mod pools;
 mod presence;
+mod replicas;
 mod statements;
 mod unit_of_work;
 
