@@ -31,6 +31,7 @@ mod input;
 mod metrics;
 mod openapi;
 mod page;
+mod read_after;
 mod readyz;
 mod router;
 mod server;
