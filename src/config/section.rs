@@ -12,6 +12,8 @@ use url::Url;
 use super::reader::{Place, Raw, Reader, env_place};
 use super::secret::{read_private_file, weakness};
 
+mod secret_urls;
+
 /// Counts, rates and budgets that may be off.
 pub(super) const COUNT_OR_OFF: RangeInclusive<usize> = 0..=1_000_000_000;
 /// Counts that must be there.
@@ -217,47 +219,6 @@ impl<'r, 'a> Section<'r, 'a> {
         self.keep(secret, &place, check)
     }
 
-    /// A URL that may hold a password: kept like a secret, but worth a warning only with a password in it.
-    pub(super) fn secret_url(
-        &mut self,
-        key: &str,
-        check: impl FnOnce(&str) -> Option<String>,
-    ) -> Option<SecretString> {
-        let (secret, place) = self.any_secret(key)?;
-        if has_password(&secret) && !place.from_env && !place.key.ends_with("_file") {
-            self.reader.note_secret_in_file();
-        }
-        self.keep(secret, &place, check)
-    }
-
-    /// URLs that may hold passwords: `key` is a list, `key_file` a file with one a line.
-    pub(super) fn secret_urls(
-        &mut self,
-        key: &str,
-        check: impl Fn(&str) -> Result<(), String>,
-    ) -> Vec<SecretString> {
-        let read = |url: &str| check(url).map(|()| SecretString::from(url));
-        let file_key = format!("{key}_file");
-        let is_env = |section: &Self, key: &str| section.found(key).map(|found| found.place.from_env);
-        let (direct, by_file) = (is_env(self, key), is_env(self, &file_key));
-        let direct_urls = self.list(key, read).unwrap_or_default();
-        let urls_of_file = self.parsed(&file_key, |path| {
-            let content = read_private_file(path.as_ref())?;
-            let lines = content.expose_secret().lines().map(str::trim).filter(|line| !line.is_empty());
-            lines.map(read).collect::<Result<Vec<_>, _>>()
-        });
-        if direct.is_some() && direct == by_file {
-            self.refuse(&file_key, format!("give either `{key}` or `{file_key}`, not both"));
-        }
-        if by_file.is_some() && direct != Some(true) {
-            return urls_of_file.unwrap_or_default();
-        }
-        if direct == Some(false) && direct_urls.iter().any(has_password) {
-            self.reader.note_secret_in_file();
-        }
-        direct_urls
-    }
-
     fn keep(
         &mut self,
         secret: SecretString,
@@ -362,11 +323,6 @@ impl<'r, 'a> Section<'r, 'a> {
     fn dotted(&self, key: &str) -> String {
         format!("{}.{key}", self.path)
     }
-}
-
-fn has_password(url: &SecretString) -> bool {
-    Url::parse(url.expose_secret())
-        .is_ok_and(|url| url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password"))
 }
 
 fn whole(raw: Raw<'_>) -> Option<i64> {

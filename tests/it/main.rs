@@ -12,6 +12,7 @@ mod overload;
 mod promises;
 mod readme;
 mod refusals;
+mod replicas;
 mod twitch_bot;
 mod twitch_faults;
 mod twitch_rig;

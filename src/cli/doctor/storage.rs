@@ -89,7 +89,7 @@ async fn examine(db: &Db) -> Examined {
 async fn replicas(db: &Db) -> Vec<Finding> {
     for _ in 0..REPLICA_LOOKS_MAX {
         db.check_replicas().await;
-        if db.replicas().iter().all(|replica| replica.state != Err(Unfit::Behind)) {
+        if db.replicas().iter().all(|replica| replica.state != Err(Unfit::Unknown)) {
             break;
         }
         tokio::time::sleep(REPLICA_LOOK_PAUSE).await;

@@ -68,15 +68,17 @@ impl Positions {
             self.samples.pop_back();
         }
         self.samples.push_back((at, written));
-        while self.samples.len() > 1 && at - self.samples[0].0 > self.lag_max {
+        // One that is older stays: who has not replayed it is too far behind, and that is known.
+        while self.samples.len() > 1 && at - self.samples[1].0 > self.lag_max {
             self.samples.pop_front();
         }
     }
 
-    /// How far behind a replica is that has replayed so much. `None`: more than allowed, or nobody knows.
-    pub fn lag_of(&self, replayed: Lsn, now: Instant) -> Option<Duration> {
-        let (at, _) = self.samples.iter().rev().find(|(_, written)| *written <= replayed)?;
-        Some(now.saturating_duration_since(*at)).filter(|lag| *lag <= self.lag_max)
+    /// How far behind a replica is that has replayed so much. `Err`: at least so far, since nobody looked earlier.
+    pub fn lag_of(&self, replayed: Lsn, now: Instant) -> Result<Duration, Duration> {
+        let age = |(at, _): &(Instant, Lsn)| now.saturating_duration_since(*at);
+        let newest = self.samples.iter().rev().find(|(_, written)| *written <= replayed);
+        newest.map(age).ok_or_else(|| self.samples.front().map(age).unwrap_or_default())
     }
 }
 
@@ -101,16 +103,19 @@ mod tests {
     #[test]
     fn lag_is_the_age_of_the_newest_position_that_is_replayed() {
         let (mut positions, start) = (Positions::new(10 * SECOND), Instant::now());
-        assert_eq!(positions.lag_of(Lsn(9), start), None, "nobody knows");
+        assert_eq!(positions.lag_of(Lsn(9), start), Err(Duration::ZERO), "nobody knows");
         for n in 0..5 {
-            positions.note(start + SECOND * n, Lsn(u64::from(n) * 100));
+            positions.note(start + SECOND * n, Lsn(u64::from(n + 1) * 100));
         }
         let now = start + SECOND * 4;
-        assert_eq!(positions.lag_of(Lsn(400), now), Some(Duration::ZERO));
-        assert_eq!(positions.lag_of(Lsn(399), now), Some(SECOND));
-        assert_eq!(positions.lag_of(Lsn(150), now), Some(3 * SECOND));
-        positions.note(start + SECOND * 30, Lsn(500));
-        assert_eq!(positions.lag_of(Lsn(400), start + SECOND * 30), None, "more than allowed");
+        assert_eq!(positions.lag_of(Lsn(500), now), Ok(Duration::ZERO));
+        assert_eq!(positions.lag_of(Lsn(499), now), Ok(SECOND));
+        assert_eq!(positions.lag_of(Lsn(250), now), Ok(3 * SECOND));
+        assert_eq!(positions.lag_of(Lsn(99), now), Err(4 * SECOND), "at least so far");
+        positions.note(start + SECOND * 30, Lsn(600));
+        let now = start + SECOND * 30;
+        assert_eq!(positions.lag_of(Lsn(500), now), Ok(26 * SECOND), "one that is too old is still known");
+        assert_eq!(positions.lag_of(Lsn(499), now), Err(26 * SECOND));
     }
 
     #[test]
@@ -119,7 +124,7 @@ mod tests {
         for n in 0..100 {
             positions.note(start + SECOND * n, Lsn(7));
         }
-        assert_eq!(positions.lag_of(Lsn(7), start + SECOND * 99), Some(Duration::ZERO));
+        assert_eq!(positions.lag_of(Lsn(7), start + SECOND * 99), Ok(Duration::ZERO));
     }
 
     #[test]
@@ -129,7 +134,7 @@ mod tests {
             for n in 0..200_000_u32 {
                 positions.note(start + SECOND * n, Lsn(u64::from(n)));
             }
-            assert!(positions.samples.len() <= SAMPLES_MAX as usize + 2, "{}", positions.samples.len());
+            assert!(positions.samples.len() <= SAMPLES_MAX as usize + 3, "{}", positions.samples.len());
             assert_eq!(positions.samples.back().unwrap().1, Lsn(199_999));
         }
     }

@@ -42,6 +42,7 @@ pub(crate) struct Replicas {
     /// Asks the primary for its position on a connection of its own. `None` without replicas.
     primary: Option<Db>,
     positions: Mutex<Positions>,
+    lag_max: Duration,
     /// Whose turn it is.
     turn: AtomicUsize,
 }
@@ -69,7 +70,7 @@ struct Look {
 /// Why a replica serves no lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// Nobody looked at it yet.
+    /// It has not replayed what was written before the first look, so nobody knows yet how far it is behind.
     Unknown,
     /// It did not answer within 500 ms.
     Silent,
@@ -82,7 +83,7 @@ pub enum Unfit {
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unknown => "nobody looked at it yet",
+            Self::Unknown => "it has not replayed what was written before the first look at it",
             Self::Silent => "it does not answer within 500 ms",
             Self::NotInRecovery => "it is no replica: the server is not in recovery",
             Self::Behind => "it is further behind than storage.replica_lag_max_ms",
@@ -108,6 +109,7 @@ impl Replicas {
             all: Vec::new(),
             primary: None,
             positions: Mutex::new(Positions::new(Duration::ZERO)),
+            lag_max: Duration::ZERO,
             turn: AtomicUsize::new(0),
         }
     }
@@ -119,7 +121,7 @@ impl Replicas {
             Replica { name, lists, probe, look: Mutex::new(look) }
         });
         let positions = Mutex::new(Positions::new(lag_max));
-        Self { all: all.collect(), primary: Some(primary), positions, turn: AtomicUsize::new(0) }
+        Self { all: all.collect(), primary: Some(primary), positions, lag_max, turn: AtomicUsize::new(0) }
     }
 
     /// The handles that lists run on.
@@ -141,6 +143,14 @@ impl Replicas {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = (0..n_all).map(|n| &self.all[(first.wrapping_add(n)) % n_all]);
         in_turn.into_iter().find(|replica| replica.look().serves(after)).map(|replica| &replica.lists)
+    }
+
+    fn judge(&self, replayed: Lsn, now: Instant) -> Result<Duration, Unfit> {
+        match self.positions().lag_of(replayed, now) {
+            Ok(lag) if lag <= self.lag_max => Ok(lag),
+            Err(at_least) if at_least <= self.lag_max => Err(Unfit::Unknown),
+            Ok(_) | Err(_) => Err(Unfit::Behind),
+        }
     }
 
     fn positions(&self) -> MutexGuard<'_, Positions> {
@@ -176,13 +186,12 @@ impl Replica {
             Err(_) => (before.replayed, Err(Unfit::Silent)),
             Ok(_) if now - at > ANSWER_TIMEOUT => (before.replayed, Err(Unfit::Silent)),
             Ok((false, _)) => (before.replayed, Err(Unfit::NotInRecovery)),
-            Ok((true, replayed)) => {
-                (replayed, replicas.positions().lag_of(replayed, now).ok_or(Unfit::Behind))
-            }
+            Ok((true, replayed)) => (replayed, replicas.judge(replayed, now)),
         };
         *self.look.lock().unwrap_or_else(PoisonError::into_inner) = Look { at: Some(at), replayed, state };
         if state.err() != before.state.err() {
             match state {
+                Err(Unfit::Unknown) => {}
                 Ok(_) => tracing::info!(replica = self.name, "{} serves lists", self.probe.place()),
                 Err(why) => tracing::warn!(
                     replica = self.name,
@@ -255,3 +264,21 @@ const REPLAYED: Statement = sql!("select", "wal",
     postgres: "SELECT pg_is_in_recovery(), COALESCE(CAST(pg_last_wal_replay_lsn() AS TEXT), '0/0')");
 
 pub(crate) const STATEMENTS: &[&Statement] = &[&POSITIONS, &REPLAYED];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_serves_while_it_is_fresh_and_well_and_far_enough() {
+        let now = Instant::now();
+        let at = |text: &str| text.parse::<Lsn>().expect("a position");
+        let look = Look { at: Some(now), replayed: at("1/10"), state: Ok(Duration::ZERO) };
+        assert!(look.serves(None) && look.serves(Some(at("1/10"))));
+        assert!(!look.serves(Some(at("1/11"))) && !look.serves(Some(Lsn::MAX)));
+        assert!(!Look { state: Err(Unfit::Behind), ..look }.serves(None));
+        assert!(!Look { at: None, ..look }.serves(None));
+        let long_ago = now.checked_sub(LOOK_VALID + Duration::from_millis(1));
+        assert!(!Look { at: long_ago, ..look }.serves(None), "nobody looks any more");
+    }
+}

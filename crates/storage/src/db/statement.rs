@@ -22,6 +22,7 @@ pub struct Statement {
 
 impl Statement {
     /// Marks a list or a search that somebody looks at: what decides anything asks the primary.
+    #[must_use]
     pub const fn on_replicas(mut self) -> Self {
         self.on_replicas = true;
         self

@@ -9,7 +9,7 @@ use crate::testing::start_of_tests;
 use crate::testing::streaming::{Streaming, eventually};
 use crate::{Db, Lsn, StorageError, StorageOptions, Target, Unfit, channels};
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 fn options(servers: &Streaming, n_replicas: usize, lag_max: Duration) -> StorageOptions {
     let replicas = (1..=n_replicas).map(|n| SecretString::from(servers.url(n))).collect();
