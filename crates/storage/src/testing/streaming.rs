@@ -80,10 +80,13 @@ impl Streaming {
     pub fn freeze(&self, n: usize, is_frozen: bool) {
         let process = self.servers[n].process.as_ref().expect("the server runs");
         let parent = process.id().to_string();
-        let children = Command::new("pgrep").args(["-P", &parent]).output().expect("`pgrep` is installed");
-        let children = String::from_utf8_lossy(&children.stdout).into_owned();
         let signal = if is_frozen { "-STOP" } else { "-CONT" };
-        run(Command::new("kill").arg(signal).arg(&parent).args(children.split_whitespace()));
+        run(Command::new("kill").args([signal, &parent]));
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+        for child in children.expect("the kernel tells a process's children").split_whitespace() {
+            // One that has ended by now needs no signal.
+            drop(Command::new("kill").args([signal, child]).output());
+        }
     }
 
     /// Replays no further, and returns when that is so.
