@@ -37,6 +37,7 @@ mod input;
 mod metrics;
 mod openapi;
 mod page;
+mod read_after;
 mod readyz;
 mod router;
 mod server;

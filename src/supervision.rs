@@ -30,6 +30,7 @@ pub mod data_dir;
 pub mod memory;
 pub mod operator;
 pub mod parts;
+pub mod replicas;
 pub mod screen;
 pub mod signals;
 pub mod spawner;

@@ -12,6 +12,8 @@ use url::Url;
 use super::reader::{Place, Raw, Reader, env_place};
 use super::secret::{read_private_file, weakness};
 
+mod secret_urls;
+
 /// Counts, rates and budgets that may be off.
 pub(super) const COUNT_OR_OFF: RangeInclusive<usize> = 0..=1_000_000_000;
 /// Counts that must be there.
@@ -212,22 +214,6 @@ impl<'r, 'a> Section<'r, 'a> {
     ) -> Option<SecretString> {
         let (secret, place) = self.any_secret(key)?;
         if !place.from_env && !place.key.ends_with("_file") {
-            self.reader.note_secret_in_file();
-        }
-        self.keep(secret, &place, check)
-    }
-
-    /// A URL that may hold a password: kept like a secret, but worth a warning only with a password in it.
-    pub(super) fn secret_url(
-        &mut self,
-        key: &str,
-        check: impl FnOnce(&str) -> Option<String>,
-    ) -> Option<SecretString> {
-        let (secret, place) = self.any_secret(key)?;
-        let has_password = Url::parse(secret.expose_secret()).is_ok_and(|url| {
-            url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password")
-        });
-        if has_password && !place.from_env && !place.key.ends_with("_file") {
             self.reader.note_secret_in_file();
         }
         self.keep(secret, &place, check)

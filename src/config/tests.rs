@@ -224,7 +224,6 @@ fn unknown_variables_are_refused_by_name() {
 #[test]
 fn what_is_not_in_this_version_is_refused_when_switched_on() {
     for text in [
-        "[storage]\nreplicas = [\"postgres://h/d\"]\n",
         "[platforms.discord]\nenabled = true\n",
         "[platforms.slack]\nchannels = [\"C1\"]\n",
         "[platforms.youtube]\nenabled = true\n",

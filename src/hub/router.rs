@@ -10,7 +10,9 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::sessions::Sessions;
-use super::{HubDeps, access, answer, api, health, healthz, home, metrics, openapi, readyz, trace};
+use super::{
+    HubDeps, access, answer, api, health, healthz, home, metrics, openapi, read_after, readyz, trace,
+};
 
 /// What every endpoint is given.
 #[derive(Clone)]
@@ -124,7 +126,9 @@ pub(super) fn build(deps: HubDeps) -> Router {
             // Probes, Prometheus and the page are for everybody, always.
             Access::Open if !row.path.starts_with("/api/") => route,
             Access::Open => route.layer(from_fn_with_state(hub.clone(), access::count_strangers)),
-            Access::Key => route.layer(from_fn_with_state(hub.clone(), access::require_key)),
+            Access::Key => route
+                .layer(from_fn_with_state(hub.clone(), read_after::tell))
+                .layer(from_fn_with_state(hub.clone(), access::require_key)),
         };
         router = router.route(row.path, route);
     }

@@ -70,6 +70,8 @@ pub fn redis_options(config: &Config) -> Option<RedisOptions> {
 pub fn storage_options(config: &Config) -> StorageOptions {
     StorageOptions {
         url: config.storage.url.clone(),
+        replicas: config.storage.replicas.clone(),
+        replica_lag_max: config.storage.replica_lag_max,
         max_connections: u32::try_from(config.storage.max_connections).unwrap_or(u32::MAX),
         statement_timeout: config.storage.statement_timeout,
         lock_timeout: config.storage.lock_timeout,

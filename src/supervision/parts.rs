@@ -12,6 +12,7 @@ use storage::Vault;
 use tokio_util::sync::CancellationToken;
 
 use super::operator::NodeOperator;
+use super::replicas::Replicas;
 use super::spawner::NodeSpawner;
 use super::supervisor::{Child, ChildId, Restart, Supervisor};
 use super::task_actor::TaskActor;
@@ -96,6 +97,10 @@ impl Child for PartChild {
                 let send_budget = Arc::clone(&wiring.send_budget);
                 let upkeep = Upkeep { services: Arc::clone(&wiring.services), send_budget };
                 Ok(Actor::spawn_linked(None, upkeep, (), supervisor).await?.0.get_cell())
+            }),
+            Part::Replicas => Box::pin(async move {
+                let replicas = Replicas { db: wiring.services.db.clone() };
+                Ok(Actor::spawn_linked(None, replicas, (), supervisor).await?.0.get_cell())
             }),
             Part::Changes => Box::pin(async move {
                 let changes = Changes { services: Arc::clone(&wiring.services) };

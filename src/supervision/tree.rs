@@ -10,6 +10,7 @@ pub enum Part {
     Modules,
     Channels,
     Upkeep,
+    Replicas,
     Changes,
     Outbox,
     Scheduler,
@@ -26,6 +27,7 @@ impl Part {
             Self::Events => "events",
             Self::Channels => "channels",
             Self::Upkeep => "upkeep",
+            Self::Replicas => "replicas",
             Self::Changes => "changes",
             Self::Outbox => "outbox",
             Self::Scheduler => "scheduler",
@@ -45,6 +47,7 @@ impl Part {
             Self::Changes => "follows what other processes changed",
             Self::Outbox => "notes which replies left, sends what nobody holds",
             Self::Upkeep => "lets idle actors go, samples queues, prunes old op ids",
+            Self::Replicas => "looks at the storage's read replicas each second",
             Self::Scheduler => "fires what is due",
             Self::Queue => "reads 64 partitions, hands stored messages to their handlers",
             Self::Platforms => "one actor per platform; restarted for ever, 250 ms doubling to 60 s",
@@ -55,8 +58,10 @@ impl Part {
 
 /// The parts in start order: who takes events is there before who brings them.
 pub const fn parts() -> &'static [Part] {
-    use Part::{Changes, Channels, Events, Hub, Modules, Outbox, Platforms, Queue, Scheduler, Upkeep};
-    &[Events, Modules, Channels, Upkeep, Changes, Outbox, Scheduler, Queue, Platforms, Hub]
+    use Part::{
+        Changes, Channels, Events, Hub, Modules, Outbox, Platforms, Queue, Replicas, Scheduler, Upkeep,
+    };
+    &[Events, Modules, Channels, Upkeep, Replicas, Changes, Outbox, Scheduler, Queue, Platforms, Hub]
 }
 
 /// The tree as `waddlebot tree` prints it.

@@ -123,6 +123,10 @@ impl Upkeep {
                 .set(f64::from(pool.idle));
             metrics::gauge!("waddlebot_db_connections", "service" => SERVICE, "pool" => pool.pool, "state" => "in_use")
                 .set(f64::from(pool.in_use));
+            metrics::gauge!("waddlebot_db_pool_waiting", "service" => SERVICE, "pool" => pool.pool)
+                .set(f64::from(pool.waiting));
+            metrics::counter!("waddlebot_db_pool_timeouts_total", "service" => SERVICE, "pool" => pool.pool)
+                .absolute(pool.n_timeouts);
         }
     }
 

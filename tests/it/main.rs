@@ -18,6 +18,7 @@ mod readme;
 mod redis;
 mod redis_server;
 mod refusals;
+mod replicas;
 mod shared_state;
 mod twitch_bot;
 mod twitch_faults;

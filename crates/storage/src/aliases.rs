@@ -141,7 +141,8 @@ const LIST: Statement = sql!(
     "select",
     "aliases",
     "SELECT id, channel_id, name, body, usage_count FROM aliases WHERE channel_id = $1 ORDER BY name LIMIT 0 + $2"
-);
+)
+.on_replicas();
 
 pub(crate) const STATEMENTS: &[&db::Statement] =
     &[&COUNT_USES, &COUNT, &INSERT, &DELETE, &DELETE_BY_ID, &BUMP, &GET, &LIST];

@@ -5,7 +5,7 @@ use domain::{ChannelId, CommunityId, CorrelationId, PersonId};
 use serde_json::Value;
 use ulid::Ulid;
 
-use crate::db::{Db, Statement, on, sql};
+use crate::db::{Statement, Target, on, sql};
 use crate::rows::{Text, new_id, page};
 use crate::{StorageError, db};
 
@@ -119,8 +119,8 @@ pub(crate) fn to_row(entry: &AuditEntry, now: DateTime<Utc>) -> Result<Value, St
 
 /// One page of the log, newest first. `before` is the last id of the page before, `None` for the newest;
 /// `channel_id` `None` means every channel.
-pub async fn list(
-    db: &Db,
+pub async fn list<'a>(
+    on: impl Into<Target<'a>> + Send,
     channel_id: Option<ChannelId>,
     before: Option<Ulid>,
     limit: u32,
@@ -128,9 +128,9 @@ pub async fn list(
     let before = before.unwrap_or(Ulid(u128::MAX)).to_string();
     let limit = page(limit, PAGE_MAX);
     let rows = if let Some(channel_id) = channel_id {
-        on!(db, &LIST_OF_CHANNEL, fetch_all as Row, before, limit, channel_id.to_string())?
+        on!(on.into(), &LIST_OF_CHANNEL, fetch_all as Row, before, limit, channel_id.to_string())?
     } else {
-        on!(db, &LIST, fetch_all as Row, before, limit)?
+        on!(on.into(), &LIST, fetch_all as Row, before, limit)?
     };
     Ok(rows.into_iter().map(AuditRow::from).collect())
 }
@@ -140,13 +140,15 @@ const LIST: Statement = sql!(
     "audit_log",
     "SELECT id, at, actor, person_id, community_id, channel_id, action, target, detail, correlation_id \
      FROM audit_log WHERE id < $1 ORDER BY id DESC LIMIT 0 + $2"
-);
+)
+.on_replicas();
 
 const LIST_OF_CHANNEL: Statement = sql!(
     "select",
     "audit_log",
     "SELECT id, at, actor, person_id, community_id, channel_id, action, target, detail, correlation_id \
      FROM audit_log WHERE channel_id = $3 AND id < $1 ORDER BY id DESC LIMIT 0 + $2"
-);
+)
+.on_replicas();
 
 pub(crate) const STATEMENTS: &[&db::Statement] = &[&LIST, &LIST_OF_CHANNEL];

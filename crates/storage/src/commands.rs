@@ -265,14 +265,8 @@ pub async fn by_name<'a>(
     command: &str,
 ) -> Result<Option<Command>, StorageError> {
     let (community, channel) = scope.columns();
-    let row = on!(
-        on.into(),
-        &BY_NAME,
-        fetch_optional as Row,
-        text_or_empty(channel),
-        text_or_empty(community),
-        command
-    )?;
+    let (channel, community) = (text_or_empty(channel), text_or_empty(community));
+    let row = on!(on.into(), &BY_NAME, fetch_optional as Row, channel, community, command)?;
     Ok(row.map(Command::from))
 }
 
@@ -370,7 +364,8 @@ const LIST: Statement = sql!(
      user_cooldown_seconds, response, use_count, community_id, channel_id, is_enabled, is_active, updated_at \
      FROM commands WHERE COALESCE(channel_id, '') = $1 AND COALESCE(community_id, '') = $2 AND command > $3 \
      ORDER BY command LIMIT 0 + $4"
-);
+)
+.on_replicas();
 
 const EFFECTIVE: Statement = sql!(
     "select",
@@ -382,7 +377,8 @@ const EFFECTIVE: Statement = sql!(
      FROM commands WHERE is_active AND (channel_id = $1 OR community_id = $2 \
      OR (channel_id IS NULL AND community_id IS NULL))) AS seen \
      WHERE precedence = 1 ORDER BY command LIMIT 0 + $3"
-);
+)
+.on_replicas();
 
 pub(crate) const STATEMENTS: &[&db::Statement] =
     &[&INSERT, &SEED, &UPDATE, &DELETE, &SET_ENABLED, &BUMP, &GET, &BY_NAME, &LIST, &EFFECTIVE];

@@ -8,59 +8,66 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use secrecy::SecretString;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
 
 use crate::StorageError;
 use crate::rows::Place;
 use crate::unit_of_work::Group;
 
 mod connect;
+mod pool;
+mod position;
+pub(crate) mod replicas;
+mod statement;
 
-/// Time after which a query is worth a line at level debug.
-const NOTABLE_QUERY: Duration = Duration::from_millis(100);
+pub use connect::StorageOptions;
+pub use pool::PoolGauge;
+pub use position::Lsn;
+pub use statement::Statement;
 
-/// One SQL text, or one for each database, with its labels for metrics.
-#[derive(Clone, Copy, Debug)]
-pub struct Statement {
-    /// `select`, `insert`, `update` or `delete`.
-    pub operation: &'static str,
-    /// The table that the statement is about.
-    pub table: &'static str,
-    pub sqlite: &'static str,
-    pub postgres: &'static str,
-}
+use pool::Pool;
+use replicas::Replicas;
 
 /// Names one SQL text for both databases, or two where they differ.
 macro_rules! sql {
     ($operation:literal, $table:literal, $both:expr) => {
-        $crate::db::Statement { operation: $operation, table: $table, sqlite: $both, postgres: $both }
+        sql!($operation, $table, sqlite: $both, postgres: $both)
     };
     ($operation:literal, $table:literal, sqlite: $lite:expr, postgres: $pg:expr) => {
-        $crate::db::Statement { operation: $operation, table: $table, sqlite: $lite, postgres: $pg }
+        $crate::db::Statement {
+            operation: $operation, table: $table, sqlite: $lite, postgres: $pg, on_replicas: false,
+        }
     };
 }
 
-/// Runs one statement on either database: `on!(target, &STATEMENT, fetch_all as Row, bind, …)`.
+/// Runs one statement on either database: `on!(target, &STATEMENT, fetch_all as Row, bind, …)`. What fails on a
+/// replica is run once more, on the primary, so the values are only borrowed.
 macro_rules! on {
     ($target:expr, $statement:expr, $fetch:ident as $row:ty $(, $bind:expr)* $(,)?) => {{
         let statement: &$crate::db::Statement = $statement;
-        let mut held = $crate::db::Target::from($target).acquire().await?;
-        let started = std::time::Instant::now();
-        let result = match held.either() {
-            $crate::db::Either::Lite(conn) => {
-                sqlx::query_as::<sqlx::Sqlite, $row>(statement.sqlite)$(.bind($bind))*.$fetch(conn).await
+        let mut target = $crate::db::Target::from($target);
+        loop {
+            let mut held = target.acquire(statement).await?;
+            let started = std::time::Instant::now();
+            let limit = held.limit();
+            let result = $crate::db::within(limit, async { match held.either() {
+                $crate::db::Either::Lite(conn) => {
+                    sqlx::query_as::<sqlx::Sqlite, $row>(statement.sqlite)$(.bind(&$bind))*.$fetch(conn).await
+                }
+                $crate::db::Either::Pg(conn) => {
+                    sqlx::query_as::<sqlx::Postgres, $row>(statement.postgres)$(.bind(&$bind))*.$fetch(conn).await
+                }
+            }}).await;
+            match held.finish(statement, started, result) {
+                $crate::db::Ended::Again(primary) => target = primary,
+                $crate::db::Ended::Done(result) => break result,
             }
-            $crate::db::Either::Pg(conn) => {
-                sqlx::query_as::<sqlx::Postgres, $row>(statement.postgres)$(.bind($bind))*.$fetch(conn).await
-            }
-        };
-        held.finish(statement, started, result)
+        }
     }};
     ($target:expr, $statement:expr, execute $(, $bind:expr)* $(,)?) => {{
         let statement: &$crate::db::Statement = $statement;
-        let mut held = $crate::db::Target::from($target).acquire().await?;
+        let mut held = $crate::db::Target::from($target).acquire(statement).await?;
         let started = std::time::Instant::now();
         let result = match held.either() {
             $crate::db::Either::Lite(conn) => sqlx::query(statement.sqlite)$(.bind($bind))*
@@ -68,37 +75,11 @@ macro_rules! on {
             $crate::db::Either::Pg(conn) => sqlx::query(statement.postgres)$(.bind($bind))*
                 .execute(conn).await.map(|done| done.rows_affected()),
         };
-        held.finish(statement, started, result)
+        held.finish(statement, started, result).done()
     }};
 }
 
 pub(crate) use {on, sql};
-
-/// Where the database is and how long it may take.
-#[derive(Clone, Debug)]
-pub struct StorageOptions {
-    /// `sqlite://path` or `postgres://…`.
-    pub url: SecretString,
-    /// Connections of the pool; on `SQLite` the readers beside the one writer.
-    pub max_connections: u32,
-    pub statement_timeout: Duration,
-    pub lock_timeout: Duration,
-    /// Queries that take longer are logged as a warning.
-    pub slow_query: Duration,
-}
-
-impl StorageOptions {
-    /// The defaults for a database at `url`.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: SecretString::from(url.into()),
-            max_connections: 10,
-            statement_timeout: Duration::from_secs(30),
-            lock_timeout: Duration::from_secs(10),
-            slow_query: Duration::from_secs(1),
-        }
-    }
-}
 
 /// Which database is behind the handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,16 +97,6 @@ impl DbKind {
     }
 }
 
-/// How many connections a pool has, for `waddlebot_db_connections`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolGauge {
-    /// `writer`, `readers` or `main`.
-    pub pool: &'static str,
-    pub in_use: u32,
-    pub idle: u32,
-    pub max: u32,
-}
-
 /// A handle on the database; cheap to clone, every clone is the same pool.
 #[derive(Clone)]
 pub struct Db {
@@ -136,12 +107,15 @@ pub(crate) struct Inner {
     pub(crate) pools: Pools,
     pub(crate) place: Place,
     slow_query: Duration,
+    /// Longest statement, by our clock. `None` on what is no replica: there the server's limit ends it.
+    limit: Option<Duration>,
+    pub(crate) replicas: Replicas,
 }
 
 /// `SQLite` has one writer, so that writers queue in the program and never meet a locked file.
 pub(crate) enum Pools {
-    Lite { writer: SqlitePool, readers: SqlitePool, units: Group },
-    Pg(PgPool),
+    Lite { writer: Pool<Sqlite>, readers: Pool<Sqlite>, units: Group },
+    Pg(Pool<Postgres>),
 }
 
 impl std::fmt::Debug for Db {
@@ -166,8 +140,7 @@ impl Db {
     }
 
     async fn open_with(options: &StorageOptions, synced: bool) -> Result<Self, StorageError> {
-        let (pools, place) = connect::connect(options, synced).await?;
-        let db = Self { inner: Arc::new(Inner { pools, place, slow_query: options.slow_query }) };
+        let db = Self { inner: Arc::new(connect::connect(options, synced).await?) };
         db.ping().await?;
         Ok(db)
     }
@@ -198,6 +171,7 @@ impl Db {
 
     /// Waits until every running transaction has ended, then closes the pools.
     pub async fn close(&self) {
+        self.inner.replicas.close().await;
         match &self.inner.pools {
             Pools::Lite { writer, readers, .. } => {
                 readers.close().await;
@@ -210,16 +184,19 @@ impl Db {
     /// How busy the pools are.
     pub fn pool_gauges(&self) -> Vec<PoolGauge> {
         match &self.inner.pools {
-            Pools::Lite { writer, readers, .. } => vec![gauge("writer", writer), gauge("readers", readers)],
-            Pools::Pg(pool) => vec![gauge("main", pool)],
+            Pools::Lite { writer, readers, .. } => vec![writer.gauge(), readers.gauge()],
+            Pools::Pg(pool) => {
+                let replicas = self.inner.replicas.lists().flat_map(Self::pool_gauges);
+                std::iter::once(pool.gauge()).chain(replicas).collect()
+            }
         }
     }
 
     /// Begins a transaction that may write. Dropping it without [`Tx::commit`] undoes everything.
     pub async fn begin(&self) -> Result<Tx, StorageError> {
         let begun = match &self.inner.pools {
-            Pools::Lite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(TxConn::Lite),
-            Pools::Pg(pool) => pool.begin().await.map(TxConn::Pg),
+            Pools::Lite { writer, .. } => writer.begin("BEGIN IMMEDIATE").await.map(TxConn::Lite),
+            Pools::Pg(pool) => pool.begin("BEGIN").await.map(TxConn::Pg),
         };
         let conn = begun.map_err(|error| StorageError::sort(&error, &self.inner.place))?;
         Ok(Tx { conn, inner: Arc::clone(&self.inner) })
@@ -229,24 +206,23 @@ impl Db {
     /// set in the same turn to the server.
     pub(crate) async fn begin_unit(&self) -> Result<Tx, StorageError> {
         let Pools::Pg(pool) = &self.inner.pools else { return self.begin().await };
-        let begun = pool.begin_with("BEGIN; SET LOCAL statement_timeout = 1500").await.map(TxConn::Pg);
+        let begun = pool.begin("BEGIN; SET LOCAL statement_timeout = 1500").await.map(TxConn::Pg);
         let conn = begun.map_err(|error| StorageError::sort(&error, &self.inner.place))?;
         Ok(Tx { conn, inner: Arc::clone(&self.inner) })
+    }
+
+    async fn acquire<'a>(&self) -> Result<Held<'a>, StorageError> {
+        let acquired = match &self.inner.pools {
+            Pools::Lite { readers, .. } => readers.acquire().await.map(HeldConn::Lite),
+            Pools::Pg(pool) => pool.acquire().await.map(HeldConn::Pg),
+        };
+        let conn = acquired.map_err(|error| StorageError::sort(&error, &self.inner.place))?;
+        Ok(Held { inner: Arc::clone(&self.inner), conn, primary: None })
     }
 
     /// The driver's pools.
     pub(crate) fn pools(&self) -> &Pools {
         &self.inner.pools
-    }
-}
-
-fn gauge<D: sqlx::Database>(name: &'static str, pool: &sqlx::Pool<D>) -> PoolGauge {
-    let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
-    PoolGauge {
-        pool: name,
-        in_use: pool.size().saturating_sub(idle),
-        idle,
-        max: pool.options().get_max_connections(),
     }
 }
 
@@ -309,11 +285,16 @@ impl Tx {
     }
 }
 
-/// Where a question is asked: on the pool, or inside a transaction (`&mut *tx`).
+/// Where a question is asked: on the pool, inside a transaction (`&mut *tx`), or where lists are read.
 #[derive(Debug)]
 pub enum Target<'a> {
     Db(&'a Db),
     Tx(&'a mut Tx),
+    /// A replica for statements that are marked so, see [`Db::lists`].
+    Lists {
+        db: &'a Db,
+        after: Option<Lsn>,
+    },
 }
 
 impl<'a> From<&'a Db> for Target<'a> {
@@ -329,17 +310,21 @@ impl<'a> From<&'a mut Tx> for Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    pub(crate) async fn acquire(self) -> Result<Held<'a>, StorageError> {
+    pub(crate) async fn acquire(self, statement: &Statement) -> Result<Held<'a>, StorageError> {
         match self {
-            Self::Tx(tx) => Ok(Held { inner: Arc::clone(&tx.inner), conn: HeldConn::Tx(&mut tx.conn) }),
-            Self::Db(db) => {
-                let acquired = match &db.inner.pools {
-                    Pools::Lite { readers, .. } => readers.acquire().await.map(HeldConn::Lite),
-                    Pools::Pg(pool) => pool.acquire().await.map(HeldConn::Pg),
-                };
-                let conn = acquired.map_err(|error| StorageError::sort(&error, &db.inner.place))?;
-                Ok(Held { inner: Arc::clone(&db.inner), conn })
+            Self::Tx(tx) => {
+                Ok(Held { inner: Arc::clone(&tx.inner), conn: HeldConn::Tx(&mut tx.conn), primary: None })
             }
+            Self::Lists { db, after } if statement.on_replicas => {
+                let picked = db.inner.replicas.pick(after);
+                if let Some(replica) = picked
+                    && let Ok(held) = replica.acquire().await
+                {
+                    return Ok(Held { primary: Some(db), ..held });
+                }
+                db.acquire().await
+            }
+            Self::Db(db) | Self::Lists { db, .. } => db.acquire().await,
         }
     }
 }
@@ -348,6 +333,8 @@ impl<'a> Target<'a> {
 pub(crate) struct Held<'a> {
     conn: HeldConn<'a>,
     inner: Arc<Inner>,
+    /// Who answers when this replica fails. `None` where the failure stands.
+    primary: Option<&'a Db>,
 }
 
 enum HeldConn<'a> {
@@ -362,7 +349,24 @@ pub(crate) enum Either<'c> {
     Pg(&'c mut PgConnection),
 }
 
-impl Held<'_> {
+/// How one run of a statement ended.
+pub(crate) enum Ended<'a, T> {
+    Done(Result<T, StorageError>),
+    /// A replica failed: ask the primary.
+    Again(Target<'a>),
+}
+
+impl<T> Ended<'_, T> {
+    /// The result of what runs on no replica.
+    pub fn done(self) -> Result<T, StorageError> {
+        match self {
+            Self::Done(result) => result,
+            Self::Again(_) => Err(StorageError::Busy),
+        }
+    }
+}
+
+impl<'a> Held<'a> {
     pub(crate) fn either(&mut self) -> Either<'_> {
         match &mut self.conn {
             HeldConn::Lite(conn) => Either::Lite(conn),
@@ -372,35 +376,39 @@ impl Held<'_> {
         }
     }
 
+    /// Longest run by our clock.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.inner.limit
+    }
+
     /// Counts and times one statement and sorts its failure.
     pub(crate) fn finish<T>(
-        &self,
+        self,
         statement: &Statement,
         started: Instant,
         result: Result<T, sqlx::Error>,
-    ) -> Result<T, StorageError> {
+    ) -> Ended<'a, T> {
         let result = result.map_err(|error| StorageError::sort(&error, &self.inner.place));
-        record(statement, started.elapsed(), self.inner.slow_query, result.as_ref().err());
-        result
+        statement.record(started.elapsed(), self.inner.slow_query, result.as_ref().err());
+        if let (Err(_), Some(_), HeldConn::Pg(conn)) = (&result, self.inner.limit, self.conn) {
+            // Given up in the middle of an answer, it would never become free again on a server that hangs.
+            drop(conn.detach());
+        }
+        match (result, self.primary) {
+            (Err(_), Some(db)) => Ended::Again(Target::Db(db)),
+            (result, _) => Ended::Done(result),
+        }
     }
 }
 
-fn record(statement: &Statement, took: Duration, slow: Duration, error: Option<&StorageError>) {
-    let Statement { operation, table, .. } = *statement;
-    let status = if error.is_some() { "error" } else { "success" };
-    metrics::counter!("waddlebot_db_queries_total",
-        "service" => "waddlebot", "operation" => operation, "table" => table, "status" => status)
-    .increment(1);
-    for name in ["waddlebot_db_query_duration_seconds", "waddlebot_database_query_duration_seconds"] {
-        metrics::histogram!(name, "service" => "waddlebot", "operation" => operation, "table" => table)
-            .record(took.as_secs_f64());
-    }
-    let duration_ms = took.as_secs_f64() * 1000.0;
-    if took > slow {
-        tracing::warn!(db.operation = operation, db.table = table, duration_ms, "slow query");
-    } else if took > NOTABLE_QUERY {
-        tracing::debug!(db.operation = operation, db.table = table, duration_ms, "query took long");
-    }
+/// Gives a run up after `limit`.
+pub(crate) async fn within<T>(
+    limit: Option<Duration>,
+    run: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let Some(limit) = limit else { return run.await };
+    let timed_out = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(limit, run).await.unwrap_or_else(|_elapsed| Err(timed_out()))
 }
 
 const PING: Statement = sql!("select", "none", sqlite: "SELECT 1", postgres: "SELECT CAST(1 AS BIGINT)");

@@ -163,7 +163,8 @@ pub async fn enqueue(tx: &mut Tx, messages: &[NewMessage]) -> Result<Vec<Stored>
     if messages.len() > BATCH_MAX {
         return Err(StorageError::invalid(format!("at most {BATCH_MAX} messages at once")));
     }
-    let rows = on!(tx, &ENQUEUE, fetch_all as StoredRow, json(messages)?)?;
+    let messages = json(messages)?;
+    let rows = on!(tx, &ENQUEUE, fetch_all as StoredRow, &messages)?;
     Ok(rows.into_iter().map(Stored::from).collect())
 }
 

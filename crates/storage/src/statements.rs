@@ -11,6 +11,7 @@ use crate::{
 #[cfg_attr(not(test), expect(dead_code, reason = "read by the tests below; kept beside the files it lists"))]
 pub(crate) const ALL: &[&[&Statement]] = &[
     db::STATEMENTS,
+    db::replicas::STATEMENTS,
     migrate::STATEMENTS,
     unit_of_work::STATEMENTS,
     aliases::STATEMENTS,

@@ -17,6 +17,8 @@ use crate::db::Pools;
 use crate::rows::new_id;
 use crate::{Db, EventStore, StorageError, StorageOptions};
 
+pub mod streaming;
+
 mod server;
 
 /// Attempts to copy the template while somebody is still connected to it.
@@ -179,11 +181,11 @@ impl Db {
 pub async fn row_counts(db: &Db) -> BTreeMap<String, i64> {
     let names: Vec<(String,)> = match db.pools() {
         Pools::Lite { readers, .. } => {
-            sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table'").fetch_all(readers).await
+            sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table'").fetch_all(&**readers).await
         }
         Pools::Pg(pool) => {
             sqlx::query_as("SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = 'public'")
-                .fetch_all(pool)
+                .fetch_all(&**pool)
                 .await
         }
     }
@@ -192,8 +194,8 @@ pub async fn row_counts(db: &Db) -> BTreeMap<String, i64> {
     for (name,) in names {
         let text = AssertSqlSafe(format!("SELECT COUNT(*) FROM {name}"));
         let (count,): (i64,) = match db.pools() {
-            Pools::Lite { readers, .. } => sqlx::query_as(text).fetch_one(readers).await,
-            Pools::Pg(pool) => sqlx::query_as(text).fetch_one(pool).await,
+            Pools::Lite { readers, .. } => sqlx::query_as(text).fetch_one(&**readers).await,
+            Pools::Pg(pool) => sqlx::query_as(text).fetch_one(&**pool).await,
         }
         .expect("the rows are counted");
         counts.insert(name, count);

@@ -7,8 +7,10 @@ mod faults;
 mod migrations;
 mod outbox;
 mod people;
+mod pools;
 mod presence;
 mod queue;
+mod replicas;
 mod statements;
 mod units;
 

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use domain::Platform;
 use secrecy::ExposeSecret;
-use storage::{Db, DbKind, StorageOptions};
+use storage::{Db, DbKind, ReplicaReport, StorageOptions, Unfit};
 
 use super::{Finding, TheirTime};
 use crate::config::{Config, StorageKind};
 use crate::messages::Clock;
+use crate::supervision::boot::storage_options;
 
 const NAME: &str = "storage";
 
@@ -17,6 +18,13 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A slower answer costs every command.
 const LATENCY_WARN: Duration = Duration::from_millis(50);
+
+/// Topic of what is found about replicas.
+const REPLICA: &str = "storage replica";
+
+/// Looks at the replicas while one is behind, and the time between two.
+const REPLICA_LOOKS_MAX: u32 = 4;
+const REPLICA_LOOK_PAUSE: Duration = Duration::from_millis(300);
 
 /// Most channels that are read to count Twitch's.
 const CHANNELS_READ_MAX: u32 = 1_000;
@@ -41,8 +49,7 @@ pub(super) async fn look(config: &Config) -> Examined {
         max_connections: 1,
         statement_timeout: OPEN_TIMEOUT,
         lock_timeout: OPEN_TIMEOUT,
-        slow_query: config.storage.slow_query,
-        ..StorageOptions::new(config.storage.url.expose_secret())
+        ..storage_options(config)
     };
     let opened = match tokio::time::timeout(OPEN_TIMEOUT, Db::open(&options)).await {
         Ok(Ok(db)) => db,
@@ -64,6 +71,7 @@ async fn examine(db: &Db) -> Examined {
     let mut examined = Examined::default();
     examined.findings.push(schema(db).await);
     examined.findings.push(latency(db).await);
+    examined.findings.extend(replicas(db).await);
     if db.kind() == DbKind::Postgres {
         let before = Clock::System.now();
         let theirs = db.time().await;
@@ -75,6 +83,32 @@ async fn examine(db: &Db) -> Examined {
         examined.n_twitch_channels = Some(of_twitch.count());
     }
     examined
+}
+
+/// Looks at each replica, and once more at one that has not replayed what was written just before the first look.
+async fn replicas(db: &Db) -> Vec<Finding> {
+    for _ in 0..REPLICA_LOOKS_MAX {
+        db.check_replicas().await;
+        if db.replicas().iter().all(|replica| replica.state != Err(Unfit::Unknown)) {
+            break;
+        }
+        tokio::time::sleep(REPLICA_LOOK_PAUSE).await;
+    }
+    let finding = |replica: ReplicaReport| {
+        let which = format!("{} ({})", replica.name, replica.place);
+        match replica.state {
+            Ok(lag) => {
+                Finding::ok(REPLICA, format!("{which} serves lists, {:.1} s behind", lag.as_secs_f64()))
+            }
+            Err(why) => Finding::warn(
+                REPLICA,
+                format!(
+                    "{which}: {why}; the primary serves lists meanwhile; check that server and storage.replicas"
+                ),
+            ),
+        }
+    };
+    db.replicas().into_iter().map(finding).collect()
 }
 
 async fn schema(db: &Db) -> Finding {

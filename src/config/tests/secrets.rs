@@ -160,3 +160,35 @@ fn no_output_shows_a_secret() {
     assert_eq!(error.problems.len(), 3, "{error}");
     assert!(!format!("{error} {error:?}").contains(secret), "{error}");
 }
+
+#[test]
+fn replicas_come_from_list_file_or_variable_and_only_beside_postgresql() {
+    let dir = TempDir::new().unwrap();
+    let urls = |config: Config| -> Vec<String> {
+        config.storage.replicas.iter().map(|url| url.expose_secret().to_owned()).collect()
+    };
+    let (one, two) = ("postgres://u:hunter2@one/d", "postgres://u:hunter2@two/d");
+    let pg = "[storage]\nurl = \"postgres://u@h/d\"\n";
+    let direct = format!("{pg}replicas = [\"{one}\", \"{two}\"]\n");
+    assert_eq!(urls(load(&direct).unwrap()), [one, two]);
+    let in_file = write(&dir, "replicas", &format!("{two}\n\n {one} \n"));
+    let by_file = format!("{pg}replicas_file = \"{}\"\n", in_file.display());
+    assert_eq!(urls(load(&by_file).unwrap()), [two, one]);
+    let name = "WADDLEBOT_STORAGE__REPLICAS";
+    assert_eq!(urls(load_with(&by_file, &[(name, one)]).unwrap()), [one]);
+    let both = format!("{direct}replicas_file = \"{}\"\n", in_file.display());
+    assert!(only_problem(&both).contains("give either `replicas` or `replicas_file`"));
+
+    let nine = format!("{pg}replicas = [{}]\n", vec![format!("\"{one}\""); 9].join(", "));
+    for (text, why) in [
+        (format!("[storage]\nreplicas = [\"{one}\"]\n"), "needs PostgreSQL"),
+        (format!("{pg}replicas = [\"sqlite://data/copy.db\"]\n"), "must be postgres://"),
+        (format!("{pg}replicas = [\"{one}\", \"hunter2\"]\n"), "must be postgres://"),
+        (nine, "at most 8"),
+        (format!("{pg}replica_lag_max_ms = 0\n"), "replica_lag_max_ms"),
+    ] {
+        let problem = only_problem(&text);
+        assert!(problem.contains(why) && !problem.contains("hunter2"), "{problem}");
+    }
+    assert!(!format!("{:?}", load(&direct).unwrap()).contains("hunter2"));
+}

@@ -14,6 +14,7 @@ use crate::hub::ask::slot_of;
 use crate::hub::changing::Caller;
 use crate::hub::input::{JsonBody, Queried};
 use crate::hub::page::{Page, page_of, rows_of};
+use crate::hub::read_after::{READ_AFTER, ReadAfter};
 use crate::hub::router::Hub;
 
 pub(in crate::hub) mod alias;
@@ -50,7 +51,8 @@ pub(in crate::hub) struct AliasesQuery {
 }
 
 /// Lists a channel's aliases in the order of their names.
-#[utoipa::path(get, path = "/api/v1/aliases", tag = "commands", params(AliasesQuery),
+#[utoipa::path(get, path = "/api/v1/aliases", tag = "commands", params(AliasesQuery,
+    ("X-Read-After" = Option<String>, Header, description = READ_AFTER)),
     security(("service_key" = [])), responses(
     (status = 200, description = "A page of aliases.", body = Envelope<Page<AliasLine>>),
     (status = 400, description = "A wrong limit or channel.", body = ErrorEnvelope),
@@ -58,12 +60,13 @@ pub(in crate::hub) struct AliasesQuery {
     (status = 404, description = "The bot is not in that channel.", body = ErrorEnvelope)))]
 pub(in crate::hub) async fn list(
     State(hub): State<Hub>,
+    read_after: ReadAfter,
     Queried(query): Queried<AliasesQuery>,
 ) -> Answered<Page<AliasLine>> {
     let limit = rows_of(query.limit)?;
     let slot = slot_of(&hub, &query.channel)?;
     let after = query.cursor.unwrap_or_default();
-    let rows = storage::aliases::list(&hub.deps.db, slot.id).await?;
+    let rows = storage::aliases::list(read_after.lists(&hub), slot.id).await?;
     let lines = rows.into_iter().filter(|alias| alias.name > after).take(limit as usize).map(AliasLine::from);
     ok(page_of(lines.collect(), limit, |line| line.name.clone()))
 }

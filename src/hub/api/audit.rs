@@ -12,6 +12,7 @@ use crate::hub::answer::{Answered, ApiError, Envelope, ErrorEnvelope, ok};
 use crate::hub::ask::slot_of;
 use crate::hub::input::Queried;
 use crate::hub::page::{Page, page_of, rows_of};
+use crate::hub::read_after::{READ_AFTER, ReadAfter};
 use crate::hub::router::Hub;
 
 /// One line of the log.
@@ -61,13 +62,15 @@ pub(in crate::hub) struct AuditQuery {
 }
 
 /// Lists the audit log.
-#[utoipa::path(get, path = "/api/v1/audit", tag = "operators", params(AuditQuery),
+#[utoipa::path(get, path = "/api/v1/audit", tag = "operators", params(AuditQuery,
+    ("X-Read-After" = Option<String>, Header, description = READ_AFTER)),
     security(("service_key" = [])), responses(
     (status = 200, description = "A page of the log.", body = Envelope<Page<AuditLine>>),
     (status = 400, description = "A wrong limit, cursor or channel.", body = ErrorEnvelope),
     (status = 401, description = "No or a wrong service key.", body = ErrorEnvelope)))]
 pub(in crate::hub) async fn list(
     State(hub): State<Hub>,
+    read_after: ReadAfter,
     Queried(query): Queried<AuditQuery>,
 ) -> Answered<Page<AuditLine>> {
     let limit = rows_of(query.limit)?;
@@ -76,6 +79,6 @@ pub(in crate::hub) async fn list(
         .cursor
         .map(|cursor| Ulid::from_string(&cursor).map_err(|_| ApiError::invalid("cursor is not one of ours")))
         .transpose()?;
-    let rows = storage::audit::list(&hub.deps.db, channel_id, before, limit).await?;
+    let rows = storage::audit::list(read_after.lists(&hub), channel_id, before, limit).await?;
     ok(page_of(rows.into_iter().map(AuditLine::from).collect(), limit, |line| line.id.clone()))
 }

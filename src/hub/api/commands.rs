@@ -15,6 +15,7 @@ use crate::hub::ask::slot_of;
 use crate::hub::changing::Caller;
 use crate::hub::input::{JsonBody, Queried};
 use crate::hub::page::{Page, page_of, rows_of};
+use crate::hub::read_after::{READ_AFTER, ReadAfter};
 use crate::hub::router::Hub;
 
 pub(in crate::hub) mod command;
@@ -94,7 +95,8 @@ impl From<Command> for CommandLine {
 }
 
 /// Lists commands in the order of their names: those in force in a channel, or all global ones.
-#[utoipa::path(get, path = "/api/v1/commands", tag = "commands", params(CommandsQuery),
+#[utoipa::path(get, path = "/api/v1/commands", tag = "commands", params(CommandsQuery,
+    ("X-Read-After" = Option<String>, Header, description = READ_AFTER)),
     security(("service_key" = [])), responses(
     (status = 200, description = "A page of commands.", body = Envelope<Page<CommandLine>>),
     (status = 400, description = "A wrong limit or channel.", body = ErrorEnvelope),
@@ -102,15 +104,17 @@ impl From<Command> for CommandLine {
     (status = 404, description = "The bot is not in that channel.", body = ErrorEnvelope)))]
 pub(in crate::hub) async fn list(
     State(hub): State<Hub>,
+    read_after: ReadAfter,
     Queried(query): Queried<CommandsQuery>,
 ) -> Answered<Page<CommandLine>> {
     let limit = rows_of(query.limit)?;
     let after = query.cursor.unwrap_or_default();
     let rows = match query.channel {
-        None => storage::commands::list(&hub.deps.db, CommandScope::Global, &after, limit).await?,
+        None => storage::commands::list(read_after.lists(&hub), CommandScope::Global, &after, limit).await?,
         Some(key) => {
             let slot = slot_of(&hub, &key)?;
-            let mut rows = storage::commands::for_channel(&hub.deps.db, slot.id, slot.community_id).await?;
+            let mut rows =
+                storage::commands::for_channel(read_after.lists(&hub), slot.id, slot.community_id).await?;
             rows.retain(|row| row.spec.command > after);
             rows.truncate(limit as usize);
             rows

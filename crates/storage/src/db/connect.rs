@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor, PgPool, SqliteConnection, SqlitePool};
 
-use super::{Pools, StorageOptions};
+use super::pool::Pool;
+use super::replicas::{ANSWER_TIMEOUT, LIST_TIMEOUT, NAMES, REPLICAS_MAX, Replicas};
+use super::{Db, Inner, Pools};
 use crate::StorageError;
 use crate::rows::Place;
 use crate::unit_of_work::Group;
@@ -26,18 +29,84 @@ const UNSYNCED_PAGES_MAX: &str = "262144";
 /// Attempts to open a `SQLite` file that another process is opening at the same moment.
 const OPEN_ATTEMPTS_MAX: u32 = 5;
 
-pub(super) async fn connect(options: &StorageOptions, synced: bool) -> Result<(Pools, Place), StorageError> {
+/// Where the database is and how long it may take.
+#[derive(Clone, Debug)]
+pub struct StorageOptions {
+    /// `sqlite://path` or `postgres://…`.
+    pub url: SecretString,
+    /// Streaming replicas of that `PostgreSQL`, for lists; at most 8.
+    pub replicas: Vec<SecretString>,
+    /// A replica that is further behind serves nothing.
+    pub replica_lag_max: Duration,
+    /// Connections of each pool; on `SQLite` the readers beside the one writer.
+    pub max_connections: u32,
+    pub statement_timeout: Duration,
+    pub lock_timeout: Duration,
+    /// Queries that take longer are logged as a warning.
+    pub slow_query: Duration,
+}
+
+impl StorageOptions {
+    /// The defaults for a database at `url`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: SecretString::from(url.into()),
+            replicas: Vec::new(),
+            replica_lag_max: Duration::from_secs(10),
+            max_connections: 10,
+            statement_timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_secs(10),
+            slow_query: Duration::from_secs(1),
+        }
+    }
+}
+
+pub(super) async fn connect(options: &StorageOptions, synced: bool) -> Result<Inner, StorageError> {
     let url = options.url.expose_secret();
     if options.max_connections == 0 {
         return Err(StorageError::invalid("storage.max_connections must be at least 1"));
     }
+    let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    if !options.replicas.is_empty() && !is_postgres {
+        return Err(StorageError::invalid(
+            "storage.replicas needs PostgreSQL; storage.url names another database",
+        ));
+    }
     if let Some(path) = sqlite_path(url) {
-        return open_sqlite(&path?, options, synced).await;
+        let (pools, place) = open_sqlite(&path?, options, synced).await?;
+        return Ok(inner(pools, place, options));
     }
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return open_postgres(url, options);
+    if !is_postgres {
+        return Err(StorageError::invalid("storage.url must begin with sqlite:// or postgres://"));
     }
-    Err(StorageError::invalid("storage.url must begin with sqlite:// or postgres://"))
+    let main = Kind { name: "main", key: "storage.url", acquire_timeout: ACQUIRE_TIMEOUT, limit: None };
+    let primary = open_postgres(&options.url, options, &main)?;
+    if options.replicas.is_empty() {
+        return Ok(primary);
+    }
+    Ok(Inner { replicas: open_replicas(options)?, ..primary })
+}
+
+fn open_replicas(options: &StorageOptions) -> Result<Replicas, StorageError> {
+    if options.replicas.len() > REPLICAS_MAX {
+        return Err(StorageError::invalid(format!("storage.replicas: at most {REPLICAS_MAX}")));
+    }
+    let probing = StorageOptions { max_connections: 1, ..options.clone() };
+    let open = |url: &SecretString, options: &StorageOptions, name, limit| {
+        let kind =
+            Kind { name, key: "storage.replicas", acquire_timeout: ANSWER_TIMEOUT, limit: Some(limit) };
+        open_postgres(url, options, &kind).map(|inner| Db { inner: Arc::new(inner) })
+    };
+    let primary = open(&options.url, &probing, "probe", ANSWER_TIMEOUT)?;
+    let pairs = NAMES.into_iter().zip(&options.replicas).map(|(name, url)| {
+        Ok((open(url, options, name, LIST_TIMEOUT)?, open(url, &probing, "probe", ANSWER_TIMEOUT)?))
+    });
+    let pairs: Vec<(Db, Db)> = pairs.collect::<Result<_, StorageError>>()?;
+    Ok(Replicas::new(primary, pairs, options.replica_lag_max))
+}
+
+fn inner(pools: Pools, place: Place, options: &StorageOptions) -> Inner {
+    Inner { pools, place, slow_query: options.slow_query, limit: None, replicas: Replicas::none() }
 }
 
 /// The file that the address names. `None` when it is no `SQLite` address.
@@ -76,6 +145,7 @@ async fn open_sqlite(
         .max_connections(options.max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(lite.pragma("query_only", "ON"));
+    let (writer, readers) = (Pool::new("writer", writer), Pool::new("readers", readers));
     Ok((Pools::Lite { writer, readers, units: Group::default() }, place))
 }
 
@@ -115,19 +185,29 @@ fn folder_error(error: &std::io::Error, place: &Place) -> StorageError {
     }
 }
 
-fn open_postgres(url: &str, options: &StorageOptions) -> Result<(Pools, Place), StorageError> {
+/// What a pool of `PostgreSQL` is for.
+struct Kind {
+    name: &'static str,
+    /// The setting its address comes from.
+    key: &'static str,
+    acquire_timeout: Duration,
+    /// Longest statement by our clock. `None`: the server's limit is enough.
+    limit: Option<Duration>,
+}
+
+fn open_postgres(url: &SecretString, options: &StorageOptions, kind: &Kind) -> Result<Inner, StorageError> {
     // The driver's own message may repeat the address with its password, so it is not passed on.
-    let pg = PgConnectOptions::from_str(url)
-        .map_err(|_| StorageError::invalid("storage.url is not a PostgreSQL address"))?
+    let pg = PgConnectOptions::from_str(url.expose_secret())
+        .map_err(|_| StorageError::invalid(format!("{} is not a PostgreSQL address", kind.key)))?
         .application_name("waddlebot")
         .disable_statement_logging();
     let place: Place =
         format!("PostgreSQL at {}/{}", pg.get_host(), pg.get_database().unwrap_or("postgres")).into();
-    let statement_ms = millis(options.statement_timeout);
+    let statement_ms = millis(kind.limit.unwrap_or(options.statement_timeout).min(options.statement_timeout));
     let lock_ms = millis(options.lock_timeout);
     let pool: PgPool = PgPoolOptions::new()
         .max_connections(options.max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .acquire_timeout(kind.acquire_timeout)
         .after_connect(move |conn, _| {
             Box::pin(async move {
                 let set = sqlx::query(SET_TIMEOUTS).bind(statement_ms.to_string()).bind(lock_ms.to_string());
@@ -135,7 +215,7 @@ fn open_postgres(url: &str, options: &StorageOptions) -> Result<(Pools, Place), 
             })
         })
         .connect_lazy_with(pg);
-    Ok((Pools::Pg(pool), place))
+    Ok(Inner { limit: kind.limit, ..inner(Pools::Pg(Pool::new(kind.name, pool)), place, options) })
 }
 
 fn millis(time: Duration) -> u64 {

@@ -134,12 +134,12 @@ pub async fn settle(
     let mut dead = Vec::new();
     if !settled.failed.is_empty() {
         let failed: Vec<Failure> = settled.failed.iter().map(shortened).collect();
-        let backoff = millis(backoff);
+        let (failed, backoff) = (json(&failed)?, millis(backoff));
         let rows = on!(
             &mut tx,
             &FAIL,
             fetch_all as (i64, Text<MessageState>),
-            json(&failed)?,
+            &failed,
             reader,
             ATTEMPTS_MAX,
             backoff

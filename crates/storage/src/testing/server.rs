@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use tokio::sync::OnceCell;
 
 /// What to install when there is no server.
-const MISSING: &str = "the tests need PostgreSQL: `apt-get install postgresql`, \
+pub(super) const MISSING: &str = "the tests need PostgreSQL: `apt-get install postgresql`, \
      or set WADDLEBOT_TEST_POSTGRES to the address of a server where databases may be created";
 
 struct Server {
@@ -117,14 +117,14 @@ fn watch(folder: &Path, bin: &Path, data: &Path, marker: &Path) {
 }
 
 /// The newest server of Debian's folders.
-fn find_binaries() -> Option<PathBuf> {
+pub(super) fn find_binaries() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
     let bins = versions.filter_map(|version| Some(version.ok()?.path().join("bin")));
     bins.filter(|bin| bin.join("initdb").exists()).max()
 }
 
 /// `PostgreSQL` refuses to run as root; then the user that the package made runs it.
-fn as_owner(program: &Path) -> Command {
+pub(super) fn as_owner(program: &Path) -> Command {
     if user_id() != "0" {
         return Command::new(program);
     }
@@ -133,12 +133,12 @@ fn as_owner(program: &Path) -> Command {
     command
 }
 
-fn user_id() -> String {
+pub(super) fn user_id() -> String {
     let output = Command::new("id").arg("-u").output().expect("`id` is installed");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn run(command: &mut Command) {
+pub(super) fn run(command: &mut Command) {
     // A server that kept an open pipe of ours would keep us waiting for its end.
     let status = command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).status();
     let status = status.unwrap_or_else(|error| panic!("{command:?}: {error}"));

@@ -132,36 +132,3 @@ async fn a_closed_handle_says_so() {
     })
     .await;
 }
-
-#[tokio::test]
-async fn postgres_cuts_a_statement_and_a_wait_for_a_lock_at_their_limits() {
-    let test = testing::postgres().await;
-    let community = new_channel(&test.db, "ann").await.community_id;
-    let mut options = StorageOptions::new(&test.url);
-    options.lock_timeout = Duration::from_millis(50);
-    options.statement_timeout = Duration::from_millis(200);
-    let db = Db::open(&options).await.unwrap();
-    let slow = write(&db, async |tx| tx.run_script("SELECT pg_sleep(5)").await).await;
-    assert_eq!(slow.unwrap_err(), StorageError::Timeout);
-    let mut holder = test.db.begin().await.unwrap();
-    counters::add(&mut holder, community, "deaths", 1, start_of_tests()).await.unwrap();
-    let waiting =
-        write(&db, async |tx| counters::add(tx, community, "deaths", 1, start_of_tests()).await).await;
-    assert_eq!(waiting.unwrap_err(), StorageError::Timeout);
-}
-
-#[tokio::test]
-async fn pools_say_how_busy_they_are() {
-    on_both(|db| async move {
-        let tx = db.begin().await.unwrap();
-        let in_use = || db.pool_gauges().iter().map(|gauge| gauge.in_use).sum::<u32>();
-        // A connection that served the opening goes back to its pool in the background.
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while in_use() != 1 {
-            assert!(Instant::now() < deadline, "{:?}", db.pool_gauges());
-            tokio::task::yield_now().await;
-        }
-        drop(tx);
-    })
-    .await;
-}

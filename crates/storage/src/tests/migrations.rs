@@ -14,14 +14,14 @@ async fn columns(db: &Db) -> Columns {
             "SELECT m.name, c.name, c.\"notnull\" = 0 AND c.pk = 0 FROM sqlite_master m, \
              pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'",
         )
-        .fetch_all(readers)
+        .fetch_all(&**readers)
         .await
         .unwrap(),
         Pools::Pg(pool) => sqlx::query_as(
             "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT), is_nullable = 'YES' \
              FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'event_log_day_%'",
         )
-        .fetch_all(pool)
+        .fetch_all(&**pool)
         .await
         .unwrap(),
     };
@@ -32,12 +32,12 @@ async fn indexes(db: &Db) -> Vec<String> {
     let rows: Vec<(String,)> = match db.pools() {
         Pools::Lite { readers, .. } => {
             let sql = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name";
-            sqlx::query_as(sql).fetch_all(readers).await.unwrap()
+            sqlx::query_as(sql).fetch_all(&**readers).await.unwrap()
         }
         Pools::Pg(pool) => {
             let sql = "SELECT CAST(indexname AS TEXT) FROM pg_indexes WHERE schemaname = 'public' \
                  AND indexname NOT LIKE '%_pkey' ORDER BY 1";
-            sqlx::query_as(sql).fetch_all(pool).await.unwrap()
+            sqlx::query_as(sql).fetch_all(&**pool).await.unwrap()
         }
     };
     rows.into_iter().map(|(name,)| name).collect()
@@ -128,8 +128,8 @@ async fn a_run_that_ends_anywhere_is_finished_by_the_next_one() {
 
 async fn edit_versions(db: &Db, lite: &'static str, pg: &'static str) {
     match db.pools() {
-        Pools::Lite { writer, .. } => drop(sqlx::query(lite).execute(writer).await.unwrap()),
-        Pools::Pg(pool) => drop(sqlx::query(pg).execute(pool).await.unwrap()),
+        Pools::Lite { writer, .. } => drop(sqlx::query(lite).execute(&**writer).await.unwrap()),
+        Pools::Pg(pool) => drop(sqlx::query(pg).execute(&**pool).await.unwrap()),
     }
 }
 

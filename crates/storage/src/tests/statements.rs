@@ -29,7 +29,7 @@ async fn every_statement_prepares_on_both_databases() {
 
 #[test]
 fn every_statement_of_the_source_is_listed_once() {
-    let n_written = statements_written(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let n_written = n_written(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     let listed: Vec<_> = ALL.iter().copied().flatten().map(|s| (s.table, s.sqlite)).collect();
     assert_eq!(listed.len(), n_written, "a `const …: Statement` is missing in its file's STATEMENTS");
     let mut unique = listed.clone();
@@ -38,17 +38,30 @@ fn every_statement_of_the_source_is_listed_once() {
     assert_eq!(unique.len(), listed.len(), "a statement is listed twice");
 }
 
-/// How many statements the files of a folder hold, and those of its folders but the tests.
-fn statements_written(folder: &Path) -> usize {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let n_of = |path: std::path::PathBuf| {
-        if path.is_dir() {
-            return if path.ends_with("tests") { 0 } else { statements_written(&path) };
+/// How many statements the sources in that folder have, tests left out.
+fn n_written(folder: &Path) -> usize {
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let n_of = |path: std::path::PathBuf| match path.is_dir() {
+        true if path.ends_with("tests") => 0,
+        true => n_written(&path),
+        false => {
+            let text = std::fs::read_to_string(path).unwrap();
+            text.lines().filter(|line| line.contains(": Statement =")).count()
         }
-        let text = std::fs::read_to_string(path).unwrap();
-        text.lines().filter(|line| line.contains(": Statement =")).count()
     };
-    entries.map(n_of).sum()
+    files.map(n_of).sum()
+}
+
+#[test]
+fn only_lists_and_searches_may_be_asked_of_replicas() {
+    let marked: Vec<_> = ALL.iter().copied().flatten().filter(|statement| statement.on_replicas).collect();
+    let tables: std::collections::BTreeSet<_> = marked.iter().map(|statement| statement.table).collect();
+    // What decides who may do what, who owns what, or whether something was done is never among them.
+    assert_eq!(tables.into_iter().collect::<Vec<_>>(), ["aliases", "audit_log", "commands"]);
+    for statement in marked {
+        assert_eq!(statement.operation, "select");
+        assert!(statement.postgres.contains(" ORDER BY "), "no list: {}", statement.postgres);
+    }
 }
 
 #[test]

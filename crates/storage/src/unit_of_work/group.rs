@@ -214,7 +214,8 @@ async fn run_batch(
     let started = Instant::now();
     let now = batch.iter().map(|member| member.now()).max().unwrap_or_default();
     let ops: Vec<&str> = batch.iter().map(|member| member.op()).collect();
-    let fresh = on!(&mut *tx, &BEGIN, fetch_all as (String,), to_json(&ops)?, micros(now))?;
+    let ops = to_json(&ops)?;
+    let fresh = on!(&mut *tx, &BEGIN, fetch_all as (String,), &ops, micros(now))?;
     let mut fresh: HashSet<String> = fresh.into_iter().map(|(op,)| op).collect();
     let (mut entries, mut repeats, mut n_ran) = (Vec::new(), Vec::new(), 0);
     tx.run("SAVEPOINT unit").await?;
@@ -243,7 +244,8 @@ async fn run_batch(
     on!(&mut *tx, &END, execute, to_json(&entries)?, micros(now))?;
     if !repeats.is_empty() {
         let ops: Vec<&str> = repeats.iter().map(|index| batch[*index].op()).collect();
-        let outcomes = on!(tx, &OUTCOMES, fetch_all as (String, String), to_json(&ops)?)?;
+        let ops = to_json(&ops)?;
+        let outcomes = on!(tx, &OUTCOMES, fetch_all as (String, String), &ops)?;
         let outcomes: HashMap<String, String> = outcomes.into_iter().collect();
         for index in repeats {
             if let Some(outcome) = outcomes.get(batch[index].op()) {

@@ -10,6 +10,7 @@ use crate::hub::answer::{Answered, Envelope, ErrorEnvelope, ok};
 use crate::hub::ask::slot_of;
 use crate::hub::input::Queried;
 use crate::hub::page::{Page, page_of, rows_of};
+use crate::hub::read_after::{READ_AFTER, ReadAfter};
 use crate::hub::router::Hub;
 
 /// Whose commands are wanted.
@@ -40,7 +41,8 @@ pub(in crate::hub) struct RouterCommand {
 }
 
 /// Lists the commands in the order of their names, the channel's own settings applied.
-#[utoipa::path(get, path = "/api/v1/router/commands", tag = "router", params(RouterCommandsQuery),
+#[utoipa::path(get, path = "/api/v1/router/commands", tag = "router", params(RouterCommandsQuery,
+    ("X-Read-After" = Option<String>, Header, description = READ_AFTER)),
     security(("service_key" = [])), responses(
     (status = 200, description = "A page of commands.", body = Envelope<Page<RouterCommand>>),
     (status = 400, description = "A wrong limit or channel.", body = ErrorEnvelope),
@@ -48,13 +50,14 @@ pub(in crate::hub) struct RouterCommand {
     (status = 404, description = "The bot is not in that channel.", body = ErrorEnvelope)))]
 pub(in crate::hub) async fn list(
     State(hub): State<Hub>,
+    read_after: ReadAfter,
     Queried(query): Queried<RouterCommandsQuery>,
 ) -> Answered<Page<RouterCommand>> {
     let limit = rows_of(query.limit)?;
     let mut by_name = built_in(&hub);
     if let Some(key) = query.channel {
         let slot = slot_of(&hub, &key)?;
-        for row in storage::commands::for_channel(&hub.deps.db, slot.id, slot.community_id).await? {
+        for row in storage::commands::for_channel(read_after.lists(&hub), slot.id, slot.community_id).await? {
             let spec = row.spec;
             let line = RouterCommand {
                 command: spec.command.clone(),

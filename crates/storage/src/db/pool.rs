@@ -1,0 +1,94 @@
+//! A pool of connections that knows who waits for it and for how long.
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use sqlx::Transaction;
+use sqlx::pool::PoolConnection;
+
+/// How busy a pool is, for `waddlebot_db_connections` and its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolGauge {
+    /// `writer` and `readers` on `SQLite`; `main`, `replica-1`, … on `PostgreSQL`.
+    pub pool: &'static str,
+    pub in_use: u32,
+    pub idle: u32,
+    pub max: u32,
+    /// Callers that wait for a connection right now.
+    pub waiting: u32,
+    /// Callers that waited in vain, since the start.
+    pub n_timeouts: u64,
+}
+
+/// The driver's pool under a name. What is done with connections is done through the driver's own.
+pub(crate) struct Pool<D: sqlx::Database> {
+    name: &'static str,
+    driver: sqlx::Pool<D>,
+    waiting: AtomicU32,
+    n_timeouts: AtomicU64,
+}
+
+impl<D: sqlx::Database> Pool<D> {
+    pub fn new(name: &'static str, driver: sqlx::Pool<D>) -> Self {
+        Self { name, driver, waiting: AtomicU32::new(0), n_timeouts: AtomicU64::new(0) }
+    }
+
+    pub async fn acquire(&self) -> Result<PoolConnection<D>, sqlx::Error> {
+        self.waited(self.driver.acquire()).await
+    }
+
+    /// Begins a transaction with that statement; its turn to the server counts as waiting.
+    pub async fn begin(&self, statement: &'static str) -> Result<Transaction<'static, D>, sqlx::Error> {
+        self.waited(self.driver.begin_with(statement)).await
+    }
+
+    pub fn gauge(&self) -> PoolGauge {
+        let idle = u32::try_from(self.driver.num_idle()).unwrap_or(u32::MAX);
+        PoolGauge {
+            pool: self.name,
+            in_use: self.driver.size().saturating_sub(idle),
+            idle,
+            max: self.driver.options().get_max_connections(),
+            waiting: self.waiting.load(Ordering::Relaxed),
+            n_timeouts: self.n_timeouts.load(Ordering::Relaxed),
+        }
+    }
+
+    async fn waited<T>(&self, asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        let started = Instant::now();
+        let waiting = Waiting::new(&self.waiting);
+        let got = asked.await;
+        drop(waiting);
+        metrics::histogram!("waddlebot_db_pool_wait_seconds", "service" => "waddlebot", "pool" => self.name)
+            .record(started.elapsed().as_secs_f64());
+        if matches!(got, Err(sqlx::Error::PoolTimedOut)) {
+            self.n_timeouts.fetch_add(1, Ordering::Relaxed);
+        }
+        got
+    }
+}
+
+impl<D: sqlx::Database> Deref for Pool<D> {
+    type Target = sqlx::Pool<D>;
+
+    fn deref(&self) -> &sqlx::Pool<D> {
+        &self.driver
+    }
+}
+
+/// Counts a caller as waiting for as long as it lives, however its wait ends.
+struct Waiting<'a>(&'a AtomicU32);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicU32) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
