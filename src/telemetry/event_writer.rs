@@ -96,7 +96,7 @@ impl EventWriter {
             let batch = self.log.recorder.unwritten(BATCH_ROWS_MAX);
             let Some(last) = batch.last().map(|logged| logged.id) else { break };
             let rows: Vec<EventRow> = batch.iter().map(|logged| logged.record.to_row(logged.id)).collect();
-            match within(store.append(&rows)).await {
+            match within(Box::pin(store.append(&rows))).await {
                 Ok(()) => {}
                 // No later attempt would take this batch: the log goes on without it.
                 Err(StorageError::Invalid { detail }) => {
