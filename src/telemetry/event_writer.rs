@@ -105,7 +105,7 @@ impl EventWriter {
                 }
                 Err(error @ StorageError::Full { .. }) => {
                     // The file is as large as it may be: the oldest records go. On a disk that is full this fails, too.
-                    within(store.shrink(PRUNED_MAX)).await?;
+                    within(Box::pin(store.shrink(PRUNED_MAX))).await?;
                     return Err(error);
                 }
                 Err(error) => return Err(error),
