@@ -5,11 +5,10 @@
 //! same call on either pool, `sql!` names one or two SQL texts.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::StorageError;
 use crate::rows::Place;
@@ -20,14 +19,18 @@ mod pool;
 mod position;
 pub(crate) mod replicas;
 mod statement;
+mod target;
 
 pub use connect::StorageOptions;
 pub use pool::PoolGauge;
 pub use position::Lsn;
 pub use statement::Statement;
+pub use target::Target;
+pub(crate) use target::{Either, Ended, within};
 
 use pool::Pool;
 use replicas::Replicas;
+use target::{Held, HeldConn};
 
 /// Names one SQL text for both databases, or two where they differ.
 macro_rules! sql {
@@ -217,7 +220,7 @@ impl Db {
             Pools::Pg(pool) => pool.acquire().await.map(HeldConn::Pg),
         };
         let conn = acquired.map_err(|error| StorageError::sort(&error, &self.inner.place))?;
-        Ok(Held { inner: Arc::clone(&self.inner), conn, primary: None })
+        Ok(Held::new(conn, &self.inner))
     }
 
     /// The driver's pools.
@@ -283,132 +286,6 @@ impl Tx {
         };
         done.map_err(|error| StorageError::sort(&error, &self.inner.place))
     }
-}
-
-/// Where a question is asked: on the pool, inside a transaction (`&mut *tx`), or where lists are read.
-#[derive(Debug)]
-pub enum Target<'a> {
-    Db(&'a Db),
-    Tx(&'a mut Tx),
-    /// A replica for statements that are marked so, see [`Db::lists`].
-    Lists {
-        db: &'a Db,
-        after: Option<Lsn>,
-    },
-}
-
-impl<'a> From<&'a Db> for Target<'a> {
-    fn from(db: &'a Db) -> Self {
-        Self::Db(db)
-    }
-}
-
-impl<'a> From<&'a mut Tx> for Target<'a> {
-    fn from(tx: &'a mut Tx) -> Self {
-        Self::Tx(tx)
-    }
-}
-
-impl<'a> Target<'a> {
-    pub(crate) async fn acquire(self, statement: &Statement) -> Result<Held<'a>, StorageError> {
-        match self {
-            Self::Tx(tx) => {
-                Ok(Held { inner: Arc::clone(&tx.inner), conn: HeldConn::Tx(&mut tx.conn), primary: None })
-            }
-            Self::Lists { db, after } if statement.on_replicas => {
-                let picked = db.inner.replicas.pick(after);
-                if let Some(replica) = picked
-                    && let Ok(held) = replica.acquire().await
-                {
-                    return Ok(Held { primary: Some(db), ..held });
-                }
-                db.acquire().await
-            }
-            Self::Db(db) | Self::Lists { db, .. } => db.acquire().await,
-        }
-    }
-}
-
-/// A connection for the time of one statement.
-pub(crate) struct Held<'a> {
-    conn: HeldConn<'a>,
-    inner: Arc<Inner>,
-    /// Who answers when this replica fails. `None` where the failure stands.
-    primary: Option<&'a Db>,
-}
-
-enum HeldConn<'a> {
-    Lite(PoolConnection<Sqlite>),
-    Pg(PoolConnection<Postgres>),
-    Tx(&'a mut TxConn),
-}
-
-/// The driver's connection, of one kind or the other.
-pub(crate) enum Either<'c> {
-    Lite(&'c mut SqliteConnection),
-    Pg(&'c mut PgConnection),
-}
-
-/// How one run of a statement ended.
-pub(crate) enum Ended<'a, T> {
-    Done(Result<T, StorageError>),
-    /// A replica failed: ask the primary.
-    Again(Target<'a>),
-}
-
-impl<T> Ended<'_, T> {
-    /// The result of what runs on no replica.
-    pub fn done(self) -> Result<T, StorageError> {
-        match self {
-            Self::Done(result) => result,
-            Self::Again(_) => Err(StorageError::Busy),
-        }
-    }
-}
-
-impl<'a> Held<'a> {
-    pub(crate) fn either(&mut self) -> Either<'_> {
-        match &mut self.conn {
-            HeldConn::Lite(conn) => Either::Lite(conn),
-            HeldConn::Pg(conn) => Either::Pg(conn),
-            HeldConn::Tx(TxConn::Lite(tx)) => Either::Lite(tx),
-            HeldConn::Tx(TxConn::Pg(tx)) => Either::Pg(tx),
-        }
-    }
-
-    /// Longest run by our clock.
-    pub(crate) fn limit(&self) -> Option<Duration> {
-        self.inner.limit
-    }
-
-    /// Counts and times one statement and sorts its failure.
-    pub(crate) fn finish<T>(
-        self,
-        statement: &Statement,
-        started: Instant,
-        result: Result<T, sqlx::Error>,
-    ) -> Ended<'a, T> {
-        let result = result.map_err(|error| StorageError::sort(&error, &self.inner.place));
-        statement.record(started.elapsed(), self.inner.slow_query, result.as_ref().err());
-        if let (Err(_), Some(_), HeldConn::Pg(conn)) = (&result, self.inner.limit, self.conn) {
-            // Given up in the middle of an answer, it would never become free again on a server that hangs.
-            drop(conn.detach());
-        }
-        match (result, self.primary) {
-            (Err(_), Some(db)) => Ended::Again(Target::Db(db)),
-            (result, _) => Ended::Done(result),
-        }
-    }
-}
-
-/// Gives a run up after `limit`.
-pub(crate) async fn within<T>(
-    limit: Option<Duration>,
-    run: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, sqlx::Error> {
-    let Some(limit) = limit else { return run.await };
-    let timed_out = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-    tokio::time::timeout(limit, run).await.unwrap_or_else(|_elapsed| Err(timed_out()))
 }
 
 const PING: Statement = sql!("select", "none", sqlite: "SELECT 1", postgres: "SELECT CAST(1 AS BIGINT)");

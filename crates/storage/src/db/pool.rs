@@ -34,13 +34,23 @@ impl<D: sqlx::Database> Pool<D> {
         Self { name, driver, waiting: AtomicU32::new(0), n_timeouts: AtomicU64::new(0) }
     }
 
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     pub async fn acquire(&self) -> Result<PoolConnection<D>, sqlx::Error> {
-        self.waited(self.driver.acquire()).await
+        let waiting = Waiting::new(&self.waiting);
+        let got = self.driver.acquire().await;
+        self.note(&waiting, &got);
+        got
     }
 
     /// Begins a transaction with that statement; its turn to the server counts as waiting.
     pub async fn begin(&self, statement: &'static str) -> Result<Transaction<'static, D>, sqlx::Error> {
-        self.waited(self.driver.begin_with(statement)).await
+        let waiting = Waiting::new(&self.waiting);
+        let got = self.driver.begin_with(statement).await;
+        self.note(&waiting, &got);
+        got
     }
 
     pub fn gauge(&self) -> PoolGauge {
@@ -55,17 +65,14 @@ impl<D: sqlx::Database> Pool<D> {
         }
     }
 
-    async fn waited<T>(&self, asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-        let started = Instant::now();
-        let waiting = Waiting::new(&self.waiting);
-        let got = asked.await;
-        drop(waiting);
+    /// Notes how long a caller waited. What is awaited stays with the caller: handed over it would take its room twice in
+    /// every actor's turn.
+    fn note<T>(&self, waiting: &Waiting<'_>, got: &Result<T, sqlx::Error>) {
         metrics::histogram!("waddlebot_db_pool_wait_seconds", "service" => "waddlebot", "pool" => self.name)
-            .record(started.elapsed().as_secs_f64());
+            .record(waiting.since.elapsed().as_secs_f64());
         if matches!(got, Err(sqlx::Error::PoolTimedOut)) {
             self.n_timeouts.fetch_add(1, Ordering::Relaxed);
         }
-        got
     }
 }
 
@@ -78,17 +85,20 @@ impl<D: sqlx::Database> Deref for Pool<D> {
 }
 
 /// Counts a caller as waiting for as long as it lives, however its wait ends.
-struct Waiting<'a>(&'a AtomicU32);
+struct Waiting<'a> {
+    all: &'a AtomicU32,
+    since: Instant,
+}
 
 impl<'a> Waiting<'a> {
-    fn new(waiting: &'a AtomicU32) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Self(waiting)
+    fn new(all: &'a AtomicU32) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self { all, since: Instant::now() }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.all.fetch_sub(1, Ordering::Relaxed);
     }
 }

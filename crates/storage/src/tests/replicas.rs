@@ -110,7 +110,7 @@ async fn a_replica_that_is_behind_or_gone_or_hangs_serves_nothing_until_it_is_we
     servers.resume(1).await;
     become_well(&db).await;
 
-    // Nobody looked since: the query itself fails, and the caller does not see it.
+    // Nobody looked since: no connection is to be had, and the caller does not see it.
     servers.kill(1);
     assert_eq!(names(db.lists(None)).await, ["a"]);
     become_unfit(&db, Unfit::Silent).await;
@@ -126,6 +126,20 @@ async fn a_replica_that_is_behind_or_gone_or_hangs_serves_nothing_until_it_is_we
     become_unfit(&db, Unfit::Silent).await;
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     servers.freeze(1, false);
+    become_well(&db).await;
+
+    // The replica stops replaying while somebody changes the table: a query waits there, and not on the primary.
+    let mut changing = db.begin().await.unwrap();
+    changing.run_script("LOCK TABLE commands IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    new_channel(&db, "ann").await;
+    servers.caught_up(1).await;
+    servers.pause(1).await;
+    changing.rollback().await.unwrap();
+    let started = Instant::now();
+    assert_eq!(names(db.lists(None)).await, ["a"], "the query fails on the replica and runs on the primary");
+    let took = started.elapsed();
+    assert!(took > Duration::from_secs(1) && took < Duration::from_secs(4), "asked and given up: {took:?}");
+    servers.resume(1).await;
     become_well(&db).await;
 
     servers.promote(1).await;
