@@ -223,8 +223,13 @@ impl Reader {
                 (self.lapsed, self.wish.lapsed) = (None, true);
             }
             let next = self.in_flight.ended(&message.key, message.partition);
-            if let Some(held) = next.run {
-                self.start(held);
+            match next.run {
+                // Told to stop between two turns: what has not begun goes back.
+                Some(held) if self.spec.stop_claiming.is_cancelled() => {
+                    self.settled.released.push(held.message.id);
+                }
+                Some(held) => self.start(held),
+                None => {}
             }
             if !next.released.is_empty() {
                 self.settled.released.extend(next.released);

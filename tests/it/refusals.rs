@@ -66,8 +66,8 @@ async fn a_secret_file_that_others_can_read_is_refused() {
 #[tokio::test]
 async fn what_this_version_lacks_is_refused_by_name() {
     refused(
-        Launch::new("[storage]\nreplicas = [\"postgres://h/d\"]\n"),
-        &["storage.replicas", "not in this version"],
+        Launch::new("[platforms.discord]\nenabled = true\n"),
+        &["platforms.discord", "not in this version"],
     )
     .await;
 }
