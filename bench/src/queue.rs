@@ -57,9 +57,12 @@ pub async fn run(postgres_url: &str, redis_url: &str) -> io::Result<String> {
     let postgres = open(postgres_url).await?;
     let background = TaskTracker::new();
     let redis = Redis::start(&redis_options(redis_url), &background).map_err(io::Error::other)?;
-    redis.settle(REDIS_START_LIMIT).await;
-    if redis.state() != RedisState::Up {
-        return Err(io::Error::other("there is no Redis at that address"));
+    let deadline = Instant::now() + REDIS_START_LIMIT;
+    while redis.state() != RedisState::Up {
+        if Instant::now() > deadline {
+            return Err(io::Error::other(format!("Redis: {:?}", redis.state())));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let places = [
         Place { name: "SQLite", db: open(&sqlite_url).await?, redis: None },

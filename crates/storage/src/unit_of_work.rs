@@ -253,9 +253,12 @@ const OUTCOMES: Statement = sql!("select", "ops",
     postgres: "SELECT op_id, outcome FROM ops \
         WHERE op_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST($1 AS JSONB))))");
 
-/// Outcomes, replies and audit rows of a list of units in one turn to the server.
+/// Outcomes, replies and audit rows of a list of units in one turn to the server. The rows are there: an upsert finds
+/// them by their key, where an update that joins the list reads the whole table.
 const END: Statement = sql!("update", "ops",
-    sqlite: "UPDATE ops SET outcome = value ->> 'outcome' FROM json_each($1) WHERE op_id = value ->> 'op_id'; \
+    sqlite: "INSERT INTO ops (op_id, outcome, created_at) \
+        SELECT value ->> 'op_id', value ->> 'outcome', $2 FROM json_each($1) WHERE TRUE \
+        ON CONFLICT (op_id) DO UPDATE SET outcome = excluded.outcome; \
         INSERT INTO outbox (id, op_id, channel_id, claimed_by, in_reply_to, correlation_id, body, created_at) \
         SELECT r.value ->> 'id', u.value ->> 'op_id', r.value ->> 'channel_id', r.value ->> 'claimed_by', \
         r.value ->> 'in_reply_to', r.value ->> 'correlation_id', r.value ->> 'body', $2 \
@@ -266,7 +269,8 @@ const END: Statement = sql!("update", "ops",
         a.value ->> 'detail', a.value ->> 'correlation_id' \
         FROM json_each($1) AS u, json_each(u.value, '$.audit') AS a",
     postgres: "WITH units AS (SELECT u FROM jsonb_array_elements(CAST($1 AS JSONB)) AS u), \
-        told AS (UPDATE ops SET outcome = u ->> 'outcome' FROM units WHERE op_id = u ->> 'op_id'), \
+        told AS (INSERT INTO ops (op_id, outcome, created_at) SELECT u ->> 'op_id', u ->> 'outcome', $2 FROM units \
+        ON CONFLICT (op_id) DO UPDATE SET outcome = excluded.outcome), \
         said AS (INSERT INTO outbox (id, op_id, channel_id, claimed_by, in_reply_to, correlation_id, body, \
         created_at) SELECT r ->> 'id', u ->> 'op_id', r ->> 'channel_id', r ->> 'claimed_by', r ->> 'in_reply_to', \
         r ->> 'correlation_id', r ->> 'body', $2 FROM units, jsonb_array_elements(u -> 'replies') AS r) \
