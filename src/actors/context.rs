@@ -1,6 +1,7 @@
 //! What a module can reach while it answers.
 
 use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -203,15 +204,16 @@ impl Context {
         let (tell, told) = oneshot::channel();
         let answers = Answers::new(self, say);
         let unit = async move {
-            let replies = answers::run(&services, operation, work, answers).await;
-            if let Err(Ok(given_up)) = tell.send(replies) {
-                // The call was given up, the effect stands: the outbox says what came of it.
-                given_up.iter().for_each(answers::release);
-            }
+            let ended =
+                AssertUnwindSafe(answers::run(&services, operation, work, answers)).catch_unwind().await;
+            // The call was given up, the effect stands: the replies' tickets leave them to the outbox.
+            drop(tell.send(ended));
         };
         self.services.spawner.detach("unit_of_work", Box::pin(unit));
         match told.await {
-            Ok(replies) => Ok(replies?),
+            Ok(Ok(replies)) => Ok(replies?),
+            // The module's own panic: its actor dies of it.
+            Ok(Err(panic)) => resume_unwind(panic),
             Err(_) => Err(ModuleError::Retry("the node is stopping".to_owned())),
         }
     }

@@ -15,7 +15,7 @@ use rand::RngExt;
 use super::{Context, Module, ModuleError, ModuleSpec, Permission, Services};
 use crate::cluster::ChannelSlot;
 use crate::messages::{
-    CallEnd, CallReport, ChannelMsg, ChatEvent, CommandCall, CommandTable, ModuleMsg, ModuleRequest,
+    CallEnd, CallReport, ChannelMsg, ChatEvent, CommandCall, CommandTable, ModuleMsg, ModuleRequest, Once,
     OutboundReply, Permit, Reply, ReplySink, ReplyTarget,
 };
 use crate::telemetry::poll_slots::{PollSlot, Watched};
@@ -254,6 +254,9 @@ impl ModuleActor {
                 module.name = self.spec.name,
                 "a reply needs a permission that the module's row lacks"
             );
+            if let Once::Held(ticket) = &reply.once {
+                ticket.taken();
+            }
             return;
         }
         let reply = OutboundReply {

@@ -48,7 +48,7 @@ impl Actor for Outbox {
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            OutboxMsg::WriteEnds => write_ends(&self.services).await,
+            OutboxMsg::WriteEnds => drop(write_ends(&self.services).await),
             OutboxMsg::Look => {
                 if let Err(error) = self.look().await {
                     tracing::warn!(%error, "cannot read the outbox, trying again");
@@ -59,16 +59,17 @@ impl Actor for Outbox {
     }
 }
 
-/// Writes down what became of replies since the last call. What the storage does not take now is written later.
-pub async fn write_ends(services: &Services) {
+/// Writes down what became of replies since the last call, and says whether all of it is. What the storage does not take
+/// now is written later.
+pub async fn write_ends(services: &Services) -> bool {
     let ended = services.ends.take();
     if ended.over.is_empty() && ended.released.is_empty() {
-        return;
+        return true;
     }
-    if let Err(error) = outbox::end(&services.db, &ended).await {
-        tracing::warn!(%error, "cannot write down which replies left, trying again");
-        services.ends.put_back(ended);
-    }
+    let Err(error) = outbox::end(&services.db, &ended).await else { return true };
+    tracing::warn!(%error, "cannot write down which replies left, trying again");
+    services.ends.put_back(ended);
+    false
 }
 
 /// Counts and forgets replies that the process before this one held when it died: they may have left, so they are never
@@ -100,6 +101,10 @@ impl Outbox {
     /// Sends what nobody holds and whose channel has a way out, and forgets what is too old to be understood.
     async fn look(&self) -> Result<(), StorageError> {
         let services = &self.services;
+        // A release that may be repeated later would free what is claimed meanwhile, and it would be sent twice.
+        if !write_ends(services).await {
+            return Ok(());
+        }
         let stale_before = services.clock.now() - services.limits.reply_max_age;
         let mut stale = Vec::new();
         let mut wanted = Vec::new();
@@ -133,6 +138,7 @@ impl Outbox {
         let mut reply: Reply = match serde_json::from_str(&row.body) {
             Ok(reply) => reply,
             Err(error) => {
+                ticket.taken();
                 tracing::error!(%error, channel.id = %row.channel_id, "a stored reply cannot be read and is dropped");
                 return;
             }

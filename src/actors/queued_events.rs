@@ -36,6 +36,10 @@ impl ReplySink for Told {
         self.outlet.deliver(reply);
     }
 
+    fn is_outlet(&self) -> bool {
+        self.outlet.is_outlet()
+    }
+
     fn done(&self, completion: &Completion) {
         let Some(end) = self.end.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         // What was shed is counted where it was shed.

@@ -41,7 +41,7 @@ pub struct Ends {
 impl Ends {
     /// The ticket of a reply that is about to be stored under `id`.
     pub fn ticket(self: &Arc<Self>, id: Ulid) -> Arc<Ticket> {
-        Arc::new(Ticket { id, fate: AtomicU8::new(Fate::GivenUp as u8), ends: Arc::clone(self) })
+        Arc::new(Ticket { id, fate: AtomicU8::new(Fate::Released as u8), ends: Arc::clone(self) })
     }
 
     /// Takes what ended since the last call.
@@ -76,10 +76,10 @@ impl Ends {
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Fate {
-    /// Dropped on purpose: too old, no room, nobody there.
-    GivenUp,
-    /// Certainly not sent; whoever owns the channel may send it.
+    /// Certainly not sent; whoever owns the channel may send it. So a reply begins: a call may end before anybody took it.
     Released,
+    /// Taken by who sends, and dropped on purpose: too old, no room, nobody there.
+    GivenUp,
     /// A part was handed to the platform, and nobody said that all of it arrived.
     Unknown,
     Written,
@@ -99,6 +99,13 @@ impl fmt::Debug for Ticket {
 }
 
 impl Ticket {
+    /// Says that somebody has it who sends it or gives it up.
+    pub fn taken(&self) {
+        let (from, to) = (Fate::Released as u8, Fate::GivenUp as u8);
+        // Not exchanged: it is further already.
+        _ = self.fate.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     /// Says that a part goes to the platform now: unless [`Ticket::written`] follows, nobody knows.
     pub fn begun(&self) {
         self.set(Fate::Unknown);
@@ -144,9 +151,14 @@ mod tests {
 
     #[test]
     fn only_what_certainly_did_not_leave_is_free_again() {
-        assert_eq!(end_of(|_| ()), (1, 0));
+        assert_eq!(end_of(|_| ()), (0, 1));
+        assert_eq!(end_of(Ticket::taken), (1, 0));
         assert_eq!(end_of(Ticket::written), (1, 0));
-        assert_eq!(end_of(Ticket::release), (0, 1));
+        let taken_and_released = |ticket: &Ticket| {
+            ticket.taken();
+            ticket.release();
+        };
+        assert_eq!(end_of(taken_and_released), (0, 1));
         let begun_and_lost = |ticket: &Ticket| {
             ticket.begun();
             ticket.release();

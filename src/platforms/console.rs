@@ -183,6 +183,9 @@ impl ReplySink for Screen {
         if reply.reply.once == Once::Repeated {
             return;
         }
+        if let Once::Held(ticket) = &reply.reply.once {
+            ticket.written();
+        }
         Self::print(&reply.reply.text);
         self.recorder.note(EventRecord::of_reply(&reply, What::written()));
         metrics::histogram!("waddlebot_reply_latency_seconds").record(reply.received.elapsed());

@@ -151,7 +151,9 @@ pub(crate) fn schema_name() -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     // One number for all: PostgreSQL cuts a name after 63 bytes.
     let mut hasher = DefaultHasher::new();
-    MIGRATIONS.iter().for_each(|migration| migration.checksum(DbKind::Postgres).hash(&mut hasher));
+    for migration in MIGRATIONS {
+        migration.checksum(DbKind::Postgres).hash(&mut hasher);
+    }
     format!("{}_{:016x}", MIGRATIONS.len(), hasher.finish())
 }
 

@@ -124,8 +124,7 @@ where
             Ok(take(&answers).map_or(replies, |answers| answers.again(&done.outcome)))
         }
         Err(error) => {
-            // Whether the rows are there is unknown after a commit that broke: if they are, they may leave.
-            replies.iter().for_each(release);
+            // Whether the rows are there is unknown after a commit that broke: if they are, the tickets release them.
             Err(error)
         }
     }
@@ -133,13 +132,6 @@ where
 
 fn take<S>(answers: &Mutex<Option<Answers<S>>>) -> Option<Answers<S>> {
     answers.lock().unwrap_or_else(PoisonError::into_inner).take()
-}
-
-/// Leaves a reply to the outbox.
-pub(super) fn release(reply: &Reply) {
-    if let Once::Held(ticket) = &reply.once {
-        ticket.release();
-    }
 }
 
 /// Tells the event log what became of a unit of work.

@@ -156,29 +156,32 @@ async fn connect_and_serve(start: Start) -> End {
 /// Writes whatever comes into the outlet, as much as there is at a time.
 async fn write_all(outlet: &Outlet, writer: &mut Writer, recorder: &Recorder) -> End {
     let latency = metrics::histogram!("waddlebot_reply_latency_seconds");
-    let mut batch = Batch::default();
-    while outlet.take(&mut batch).await.is_some() {
-        match timeout(WRITE_WAIT_MAX, writer.write_lines(&batch.bytes)).await {
-            Ok(Ok(())) => note_written(&mut batch, &latency, recorder),
-            Ok(Err(error)) => {
-                note_broken(batch.receipts, recorder);
-                return End::Lost(error.to_string());
-            }
-            Err(_) => {
-                note_broken(batch.receipts, recorder);
-                return End::Stuck;
-            }
+    let mut hand = InHand { batch: Batch::default(), recorder };
+    while outlet.take(&mut hand.batch).await.is_some() {
+        match timeout(WRITE_WAIT_MAX, writer.write_lines(&hand.batch.bytes)).await {
+            Ok(Ok(())) => note_written(&mut hand.batch, &latency, recorder),
+            Ok(Err(error)) => return End::Lost(error.to_string()),
+            Err(_) => return End::Stuck,
         }
     }
     End::Closed
 }
 
-/// The socket broke while it took these: nobody knows which arrived.
-fn note_broken(receipts: Vec<Receipt>, recorder: &Recorder) {
-    for ticket in receipts.iter().filter_map(|receipt| receipt.ticket.as_ref()) {
-        ticket.begun();
+/// Lines that the socket is taking. Dropped with them – it broke, or the connection ended meanwhile – nobody knows which
+/// arrived.
+struct InHand<'a> {
+    batch: Batch,
+    recorder: &'a Recorder,
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        let receipts = std::mem::take(&mut self.batch.receipts);
+        for ticket in receipts.iter().filter_map(|receipt| receipt.ticket.as_ref()) {
+            ticket.begun();
+        }
+        note_lost(receipts, self.recorder);
     }
-    note_lost(receipts, recorder);
 }
 
 /// Settles what is owed for the written lines and keeps their memory, within limits.

@@ -317,6 +317,9 @@ impl ChannelSender {
 
 impl ReplySink for ChannelSender {
     fn deliver(&self, reply: OutboundReply) {
+        if let Once::Held(ticket) = &reply.reply.once {
+            ticket.taken();
+        }
         match &reply.reply.target {
             ReplyTarget::Channel(id) if *id != self.channel_id => match self.account.sender(*id) {
                 Some(other) => other.enqueue(reply),

@@ -1,6 +1,6 @@
 //! Units of work that share a commit on `SQLite`: its one writer pays for a durable commit once per group.
 //!
-//! Who brings a unit puts it into the queue and leads if nobody does: the leader runs what waits in one transaction,
+//! Who brings a unit puts it into the queue and starts a leader if nobody leads: it runs what waits in one transaction,
 //! each unit behind a savepoint of its own, commits, and tells everybody. While it commits the next group gathers.
 
 use std::any::Any;
@@ -81,6 +81,9 @@ trait Member: Send {
     /// Does the work and tells what is to be written with it. `None`: it failed, and its caller will hear why.
     fn work<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, Option<Entry>>;
 
+    /// Why it failed. `None`: it did not, or it panicked.
+    fn failure(&self) -> Option<StorageError>;
+
     /// An earlier unit of the same id came to this outcome.
     fn repeat(&mut self, db: &Db, outcome: &str);
 
@@ -126,6 +129,13 @@ where
         .boxed()
     }
 
+    fn failure(&self) -> Option<StorageError> {
+        match &self.ran {
+            Some(Ok(Err(error))) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
     fn repeat(&mut self, db: &Db, outcome: &str) {
         self.ran = Some(Ok(super::repeated(db, outcome)));
     }
@@ -151,7 +161,14 @@ where
     let Pools::Lite { units, .. } = db.pools() else { return Err(StorageError::Closed) };
     let (caller, told) = oneshot::channel();
     units.push(Box::new(Brought { unit, ran: None, caller }))?;
-    lead(db, units).await;
+    if units.leading.try_lock().is_ok() {
+        let db = db.clone();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ends when nothing waits; whoever brings a unit must not wait for those of others"
+        )]
+        drop(tokio::spawn(async move { lead(&db).await }));
+    }
     match told.await {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => resume_unwind(panic),
@@ -160,7 +177,8 @@ where
 }
 
 /// Leads until nothing waits, unless somebody else does.
-async fn lead(db: &Db, units: &Group) {
+async fn lead(db: &Db) {
+    let Pools::Lite { units, .. } = db.pools() else { return };
     // Who pushes after a leader's last look may still find the lock taken: so the leader looks again behind it.
     while !units.waiting().is_empty() {
         let Ok(_leading) = units.leading.try_lock() else { return };
@@ -232,7 +250,8 @@ async fn run_batch(
             tx.run("RELEASE unit; SAVEPOINT unit").await?;
         } else {
             fresh.insert(member.op().to_owned());
-            tx.run("ROLLBACK TO unit").await?;
+            // A full disk takes the whole transaction away: the failure that did it is the one to tell.
+            tx.run("ROLLBACK TO unit").await.map_err(|lost| member.failure().unwrap_or(lost))?;
         }
     }
     tx.run("RELEASE unit").await?;
