@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use domain::stream_info::StreamInfo;
 use domain::{ChannelId, CommunityId, Level, Platform};
+use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
