@@ -91,6 +91,8 @@ async fn three_at_once(test: TestDatabase, clean: Columns) {
     for node in nodes {
         applied.extend(node.await.unwrap().unwrap());
     }
+    // One node may apply the first versions and another the rest: only that each is applied once is promised.
+    applied.sort_unstable();
     assert_eq!(applied, (1..=program_version()).collect::<Vec<_>>(), "each version is applied by one node");
     assert_eq!(columns(&test.db).await, clean);
     assert_eq!(test.db.schema_version().await.unwrap(), program_version());
