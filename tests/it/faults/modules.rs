@@ -33,22 +33,39 @@ fn p99(mut samples: Vec<Duration>) -> Duration {
     samples[(samples.len() * 99 / 100).min(samples.len() - 1)]
 }
 
-/// Latency of `!ping` in another channel, one after the other.
-async fn pings(node: &Node, key: &str, n: usize) -> Duration {
-    let mut samples = Vec::with_capacity(n);
-    for _ in 0..n {
-        let (took, answer) = say(node, key, "!ping").await;
-        assert!(answer.to_string().contains("Pong"), "{answer}");
+/// The p99 of a hundred `!ping` in another channel, one after the other: the best of three such series, since what a
+/// broken module does to others is in all of them and a hiccup of the machine in one.
+async fn pings(node: &Node, key: &str) -> Duration {
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let mut samples = Vec::with_capacity(100);
+        for _ in 0..100 {
+            let (took, answer) = say(node, key, "!ping").await;
+            assert!(answer.to_string().contains("Pong"), "{answer}");
+            samples.push(took);
+        }
+        best = best.min(p99(samples));
+    }
+    best
+}
+
+/// How fast an OPEN breaker answers, as the median of five.
+async fn refusals(node: &Node, key: &str, fault: &str) -> Duration {
+    let mut samples = Vec::with_capacity(5);
+    for _ in 0..5 {
+        let (took, answer) = say(node, key, fault).await;
+        assert!(answer.to_string().contains("unavailable"), "{answer}");
         samples.push(took);
     }
-    p99(samples)
+    samples.sort_unstable();
+    samples[2]
 }
 
 /// The breaker's way there and back: `fault` breaks, `cure` is the same module behaving.
 async fn opens_and_closes(module: &str, fault: &str, cure: &str) {
     let node = Launch::new("[limits]\nmodule_timeout_ms = 200\ncommand_rate = 0\n").start().await;
     add_channels(&node, &["twitch:sick", "twitch:well"]).await;
-    let before = pings(&node, "twitch:well", 100).await;
+    let before = pings(&node, "twitch:well").await;
     for _ in 0..8 {
         say(&node, "twitch:sick", fault).await;
         if breaker(&node, "twitch:sick", module).await == "OPEN" {
@@ -56,13 +73,12 @@ async fn opens_and_closes(module: &str, fault: &str, cure: &str) {
         }
     }
     assert_eq!(breaker(&node, "twitch:sick", module).await, "OPEN", "{}", node.log());
-    let (open_took, answer) = say(&node, "twitch:sick", fault).await;
-    assert!(answer.to_string().contains("unavailable"), "{answer}");
+    let open_took = refusals(&node, "twitch:sick", fault).await;
     assert!(
         say(&node, "twitch:sick", "!ping").await.1.to_string().contains("Pong"),
         "the channel's others answer"
     );
-    let during = pings(&node, "twitch:well", 100).await;
+    let during = pings(&node, "twitch:well").await;
     assert!(open_took < Duration::from_millis(25), "an OPEN answer took {open_took:?}");
     println!("{module}: OPEN answer {open_took:?}; other channel p99 before {before:?}, during {during:?}");
     assert!(during < before * 3 / 2 + Duration::from_millis(15), "others suffer: {before:?} → {during:?}");
