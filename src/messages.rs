@@ -27,7 +27,7 @@ pub use memory::{Memory, MemoryReport, Pressure};
 pub use module::{CallEnd, CallReport, CommandCall, CustomCommand, EventCall, ModuleMsg};
 pub use module_info::{CommandInfo, ModuleInfo};
 pub use operator::{Operator, PartReport};
-pub use outbox::{Ends, Once, Ticket};
+pub use outbox::{Ends, Once, TakenEnds, Ticket};
 pub use record::{EffectResult, EventRecord, RecordedLine, SendState, What};
 pub use recorder::{Logged, Recorder};
 pub use replay::{ReplayAsk, ReplayPage, Replayed};

@@ -13,6 +13,8 @@ use super::Services;
 const TICK: Duration = Duration::from_millis(500);
 /// Changes read at once; a tick reads page by page until it has them all.
 const PAGE: u32 = changes::PAGE_MAX;
+/// Longest wait for one page: a storage that hangs must not keep stored roles from expiring.
+const STORAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Without an answer for so long nobody knows who still may do what: channels read anew, and where that fails too
 /// stored roles count as expired.
 const EXPIRY: Duration = Duration::from_secs(5);
@@ -67,22 +69,27 @@ impl Actor for Changes {
     }
 }
 
+async fn in_time<T>(answer: impl Future<Output = Result<T, StorageError>>) -> Result<T, StorageError> {
+    tokio::time::timeout(STORAGE_TIMEOUT, answer).await.unwrap_or(Err(StorageError::Timeout))
+}
+
 impl Changes {
     async fn follow(&self, state: &mut State) -> Result<(), StorageError> {
+        let db = &self.services.db;
         let Some(cursor) = state.cursor else {
             // This actor starts again after a crash: what was changed meanwhile nobody told.
-            state.cursor = Some(changes::head(&self.services.db).await?);
+            state.cursor = Some(in_time(changes::head(db)).await?);
             self.services.directory.reload_all();
             return Ok(());
         };
-        let mut page = changes::since(&self.services.db, cursor, PAGE).await?;
+        let mut page = in_time(changes::since(db, cursor, PAGE)).await?;
         // What runs now may still commit behind what is read now.
         let next = page.next;
         loop {
             let made: Vec<_> = page.rows.iter().map(|row| row.made).collect();
             self.services.directory.announce(&made);
             let Some(more) = page.more else { break };
-            page = changes::since(&self.services.db, more, PAGE).await?;
+            page = in_time(changes::since(db, more, PAGE)).await?;
         }
         state.cursor = Some(next);
         Ok(())

@@ -10,12 +10,14 @@ use storage::StorageError;
 use storage::outbox::{self, Ended, Pending};
 
 use super::Services;
-use crate::messages::{Once, OutboundReply, Reply, ReplySink};
+use crate::messages::{Once, OutboundReply, Reply, ReplySink, Ticket};
 
 /// How often ends are written down: one commit for all of them.
 const END_EVERY: Duration = Duration::from_millis(200);
 /// How often what nobody holds is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Longest wait for one answer of the storage: what did not come is done by the next tick.
+const STORAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Replies taken up by one look.
 const TAKEN_MAX: u32 = 200;
 
@@ -62,14 +64,24 @@ impl Actor for Outbox {
 /// Writes down what became of replies since the last call, and says whether all of it is. What the storage does not take
 /// now is written later.
 pub async fn write_ends(services: &Services) -> bool {
-    let ended = services.ends.take();
-    if ended.over.is_empty() && ended.released.is_empty() {
+    let taken = services.ends.take();
+    if taken.is_empty() {
         return true;
     }
-    let Err(error) = outbox::end(&services.db, &ended).await else { return true };
-    tracing::warn!(%error, "cannot write down which replies left, trying again");
-    services.ends.put_back(ended);
-    false
+    match in_time(outbox::end(&services.db, taken.ended(), &services.incarnation)).await {
+        Ok(()) => {
+            taken.settled();
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot write down which replies left, trying again");
+            false
+        }
+    }
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, StorageError>>) -> Result<T, StorageError> {
+    tokio::time::timeout(STORAGE_TIMEOUT, answer).await.unwrap_or(Err(StorageError::Timeout))
 }
 
 /// Counts and forgets replies that the process before this one held when it died: they may have left, so they are never
@@ -101,40 +113,41 @@ impl Outbox {
     /// Sends what nobody holds and whose channel has a way out, and forgets what is too old to be understood.
     async fn look(&self) -> Result<(), StorageError> {
         let services = &self.services;
-        // A release that may be repeated later would free what is claimed meanwhile, and it would be sent twice.
+        // A release that is repeated later would free what is claimed now, and it would be sent twice.
         if !write_ends(services).await {
             return Ok(());
         }
         let stale_before = services.clock.now() - services.limits.reply_max_age;
         let mut stale = Vec::new();
         let mut wanted = Vec::new();
-        for row in outbox::pending(&services.db, TAKEN_MAX).await? {
+        for row in in_time(outbox::pending(&services.db, TAKEN_MAX)).await? {
             if row.created_at < stale_before {
                 stale.push(row.id);
             } else if let Some(outlet) = services.directory.get(row.channel_id).and_then(|slot| slot.outlet())
             {
-                wanted.push((row, outlet));
+                // Made before the claim: one that is committed and not answered is released by letting go of these.
+                wanted.push((services.ends.ticket(row.id), row, outlet));
             }
         }
         if !stale.is_empty() {
             metrics::counter!("waddlebot_stale_replies_suppressed_total").increment(stale.len() as u64);
-            outbox::end(&services.db, &Ended { over: stale, ..Ended::default() }).await?;
+            let over = Ended { over: stale, ..Ended::default() };
+            in_time(outbox::end(&services.db, &over, &services.incarnation)).await?;
         }
         if wanted.is_empty() {
             return Ok(());
         }
-        let ids: Vec<_> = wanted.iter().map(|(row, _)| row.id).collect();
-        let mine = outbox::claim(&services.db, &ids, &services.incarnation).await?;
-        for (row, outlet) in wanted {
+        let ids: Vec<_> = wanted.iter().map(|(_, row, _)| row.id).collect();
+        let mine = in_time(outbox::claim(&services.db, &ids, &services.incarnation)).await?;
+        for (ticket, row, outlet) in wanted {
             if mine.contains(&row.id) {
-                self.send(row, &*outlet);
+                self.send(ticket, row, &*outlet);
             }
         }
         Ok(())
     }
 
-    fn send(&self, row: Pending, outlet: &dyn ReplySink) {
-        let ticket = self.services.ends.ticket(row.id);
+    fn send(&self, ticket: Arc<Ticket>, row: Pending, outlet: &dyn ReplySink) {
         let mut reply: Reply = match serde_json::from_str(&row.body) {
             Ok(reply) => reply,
             Err(error) => {

@@ -44,16 +44,9 @@ impl Ends {
         Arc::new(Ticket { id, fate: AtomicU8::new(Fate::Released as u8), ends: Arc::clone(self) })
     }
 
-    /// Takes what ended since the last call.
-    pub fn take(&self) -> Ended {
-        std::mem::take(&mut *self.lock())
-    }
-
-    /// Gives back what the storage did not take.
-    pub fn put_back(&self, ended: Ended) {
-        let mut all = self.lock();
-        all.over.extend(ended.over);
-        all.released.extend(ended.released);
+    /// Takes what ended since the last call; what is not settled comes back.
+    pub fn take(&self) -> TakenEnds<'_> {
+        TakenEnds { ended: std::mem::take(&mut *self.lock()), ends: self }
     }
 
     fn note(&self, id: Ulid, fate: u8) {
@@ -69,6 +62,39 @@ impl Ends {
 
     fn lock(&self) -> MutexGuard<'_, Ended> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends on their way into the storage: dropped before they are settled, they are noted again.
+#[derive(Debug)]
+pub struct TakenEnds<'a> {
+    ended: Ended,
+    ends: &'a Ends,
+}
+
+impl TakenEnds<'_> {
+    pub const fn ended(&self) -> &Ended {
+        &self.ended
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.ended.over.is_empty() && self.ended.released.is_empty()
+    }
+
+    /// Says that the storage has them.
+    pub fn settled(mut self) {
+        self.ended = Ended::default();
+    }
+}
+
+impl Drop for TakenEnds<'_> {
+    fn drop(&mut self) {
+        let Ended { over, released } = std::mem::take(&mut self.ended);
+        if !(over.is_empty() && released.is_empty()) {
+            let mut all = self.ends.lock();
+            all.over.extend(over);
+            all.released.extend(released);
+        }
     }
 }
 
@@ -145,8 +171,19 @@ mod tests {
     fn end_of(deeds: impl FnOnce(&Ticket)) -> (usize, usize) {
         let ends = Arc::new(Ends::default());
         deeds(&ends.ticket(Ulid::new()));
-        let ended = ends.take();
-        (ended.over.len(), ended.released.len())
+        let taken = ends.take();
+        (taken.ended().over.len(), taken.ended().released.len())
+    }
+
+    #[test]
+    fn what_the_storage_did_not_take_is_noted_again() {
+        let ends = Arc::new(Ends::default());
+        drop(ends.ticket(Ulid::new()));
+        drop(ends.take());
+        let taken = ends.take();
+        assert_eq!(taken.ended().released.len(), 1);
+        taken.settled();
+        assert!(ends.take().is_empty());
     }
 
     #[test]

@@ -121,8 +121,9 @@ pub(super) async fn serve(
         let error = match connector.open(link.purpose).await {
             Ok((client, task)) => {
                 n_failed = 0;
-                let generation = link.up(client.clone());
+                // Before anybody hears of the connection: who waited for it may ask how Redis is.
                 report.up(link.purpose);
+                let generation = link.up(client.clone());
                 watch_over(&link, Live { client, generation }, task, timeout).await;
                 link.why()
             }

@@ -69,14 +69,15 @@ pub struct Ended {
     pub released: Vec<Ulid>,
 }
 
-/// Writes down what became of replies, in one transaction. Repeating it changes nothing.
-pub async fn end(db: &Db, ended: &Ended) -> Result<(), StorageError> {
+/// Writes down what became of replies that `claimed_by` held, in one transaction. Repeating it changes nothing: what
+/// another process claimed meanwhile stays with that one.
+pub async fn end(db: &Db, ended: &Ended, claimed_by: &str) -> Result<(), StorageError> {
     let mut tx = db.begin().await?;
     if !ended.over.is_empty() {
         on!(&mut tx, &DELETE, execute, ids(&ended.over))?;
     }
     if !ended.released.is_empty() {
-        on!(&mut tx, &RELEASE, execute, ids(&ended.released))?;
+        on!(&mut tx, &RELEASE, execute, ids(&ended.released), claimed_by)?;
     }
     tx.commit().await
 }
@@ -123,9 +124,10 @@ const DELETE: Statement = sql!("delete", "outbox",
     postgres: "DELETE FROM outbox WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST($1 AS JSONB))))");
 
 const RELEASE: Statement = sql!("update", "outbox",
-    sqlite: "UPDATE outbox SET claimed_by = NULL WHERE id IN (SELECT value FROM json_each($1))",
+    sqlite: "UPDATE outbox SET claimed_by = NULL \
+        WHERE claimed_by = $2 AND id IN (SELECT value FROM json_each($1))",
     postgres: "UPDATE outbox SET claimed_by = NULL \
-        WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST($1 AS JSONB))))");
+        WHERE claimed_by = $2 AND id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST($1 AS JSONB))))");
 
 const PENDING: Statement = sql!(
     "select",

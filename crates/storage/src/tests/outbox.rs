@@ -64,13 +64,16 @@ async fn what_one_process_claims_nobody_else_sends_until_it_is_released() {
         say(&db, "m1", vec![held]).await.unwrap();
         assert_eq!(outbox::claim(&db, &ids, "other").await.unwrap(), []);
         assert_eq!(bodies(&db).await, Vec::<String>::new());
-        outbox::end(&db, &Ended { released: ids.clone(), ..Ended::default() }).await.unwrap();
+        let free = Ended { released: ids.clone(), ..Ended::default() };
+        outbox::end(&db, &free, "other").await.unwrap();
+        assert_eq!(outbox::claim(&db, &ids, "other").await.unwrap(), [], "only its holder releases");
+        outbox::end(&db, &free, ME).await.unwrap();
         assert_eq!(bodies(&db).await, ["held"]);
         assert_eq!(outbox::claim(&db, &ids, "other").await.unwrap(), ids);
         assert_eq!(outbox::claim(&db, &ids, ME).await.unwrap(), []);
-        outbox::end(&db, &Ended { over: ids.clone(), ..Ended::default() }).await.unwrap();
+        outbox::end(&db, &Ended { over: ids.clone(), ..Ended::default() }, "other").await.unwrap();
         let released = Ended { released: ids, ..Ended::default() };
-        outbox::end(&db, &released).await.unwrap();
+        outbox::end(&db, &released, "other").await.unwrap();
         assert_eq!(bodies(&db).await, Vec::<String>::new());
     })
     .await;
