@@ -14,6 +14,7 @@ use crate::StorageError;
 use crate::rows::Place;
 use crate::unit_of_work::Group;
 
+mod background;
 mod connect;
 mod pool;
 mod position;

@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor, PgPool, SqliteConnection, SqlitePool};
 
+use super::background;
 use super::pool::Pool;
 use super::replicas::{ANSWER_TIMEOUT, LIST_TIMEOUT, NAMES, REPLICAS_MAX, Replicas};
 use super::{Db, Inner, Pools};
@@ -139,8 +140,13 @@ async fn open_sqlite(
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
-    let lite = if synced { lite } else { lite.pragma("max_page_count", UNSYNCED_PAGES_MAX) };
-    let writer = open_writer(&lite, &place).await?;
+    let lite = if synced {
+        lite
+    } else {
+        lite.pragma("max_page_count", UNSYNCED_PAGES_MAX)
+            .thread_name(|number| format!("{}{number}", background::THREAD_NAME))
+    };
+    let writer = open_writer(&lite, synced, &place).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -149,12 +155,22 @@ async fn open_sqlite(
     Ok((Pools::Lite { writer, readers, units: Group::default() }, place))
 }
 
-async fn open_writer(lite: &SqliteConnectOptions, place: &Place) -> Result<SqlitePool, StorageError> {
+async fn open_writer(
+    lite: &SqliteConnectOptions,
+    synced: bool,
+    place: &Place,
+) -> Result<SqlitePool, StorageError> {
     let mut attempt = 1;
     loop {
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |_, _| {
+                if !synced {
+                    background::step_back();
+                }
+                Box::pin(async { Ok(()) })
+            })
             .after_release(|conn, _| Box::pin(is_clean(conn)))
             .connect_with(lite.clone())
             .await;
