@@ -1,6 +1,10 @@
 //! Who owns which channel, and how an event gets there. One node for now: everything is ours.
 
 pub mod directory;
+mod gate;
+pub mod slot;
 mod versions;
 
-pub use directory::{ChannelSlot, Directory};
+pub use directory::Directory;
+pub use gate::{Gate, boot_time_us};
+pub use slot::{ChannelSlot, SlotSpec};

@@ -19,7 +19,7 @@ use crate::actors::Services;
 use crate::actors::modules::{MODULES, Registry};
 use crate::actors::services::LOADS_MAX;
 use crate::cluster::Directory;
-use crate::cluster::directory::SlotSpec;
+use crate::cluster::SlotSpec;
 use crate::config::Config;
 use crate::http::{self, FetchOptions, HttpClient, HttpOptions, UrlFetcher};
 use crate::messages::spawner::SharedSpawner;

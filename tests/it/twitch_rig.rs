@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use ulid::Ulid;
-use waddlebot::cluster::directory::SlotSpec;
+use waddlebot::cluster::SlotSpec;
 use waddlebot::cluster::{ChannelSlot, Directory};
 use waddlebot::config::Config;
 use waddlebot::http::{HttpClient, HttpOptions};

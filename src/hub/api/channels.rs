@@ -12,7 +12,7 @@ use storage::{Change, ChangeKind, ChangeScope, Effect, Scope};
 use utoipa::ToSchema;
 
 use crate::cluster::ChannelSlot;
-use crate::cluster::directory::SlotSpec;
+use crate::cluster::SlotSpec;
 use crate::hub::answer::{Answer, Answered, ApiError, Envelope, ErrorEnvelope, ok};
 use crate::hub::ask::key_of;
 use crate::hub::changing::Caller;
