@@ -2,9 +2,11 @@
 
 pub mod directory;
 mod gate;
+mod roster;
 pub mod slot;
 mod versions;
 
 pub use directory::Directory;
 pub use gate::{Gate, boot_time_us};
+pub use roster::Roster;
 pub use slot::{ChannelSlot, SlotSpec};

@@ -1,0 +1,155 @@
+//! Every channel of the cluster, whoever owns it: small enough that a node knows a hundred thousand of others.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use domain::{ChannelId, ChannelKey, CommunityId, Platform};
+use foldhash::fast::RandomState;
+
+use super::slot::SlotSpec;
+
+/// What is kept of a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    community_id: CommunityId,
+    platform: Platform,
+    login: Box<str>,
+    platform_id: Option<Box<str>>,
+}
+
+#[derive(Debug, Default)]
+struct Maps {
+    by_id: HashMap<ChannelId, Known, RandomState>,
+    /// By login, and by the platform's id where it is known.
+    by_name: HashMap<(Platform, Box<str>), ChannelId, RandomState>,
+}
+
+/// The channels by id and by name. Empty on a node that has no cluster: there the directory has them all.
+#[derive(Debug, Default)]
+pub struct Roster {
+    maps: RwLock<Maps>,
+}
+
+impl Roster {
+    /// Adds channels, or changes what is known of them.
+    pub fn add(&self, channels: impl IntoIterator<Item = SlotSpec>) {
+        let mut maps = self.write();
+        for SlotSpec { id, community_id, platform, login, platform_id } in channels {
+            maps.forget(id);
+            let (login, platform_id) = (Box::from(login), platform_id.map(Box::from));
+            for name in [Some(&login), platform_id.as_ref()].into_iter().flatten() {
+                maps.by_name.insert((platform, Box::clone(name)), id);
+            }
+            maps.by_id.insert(id, Known { community_id, platform, login, platform_id });
+        }
+    }
+
+    /// False when the channel was not there.
+    pub fn remove(&self, id: ChannelId) -> bool {
+        self.write().forget(id)
+    }
+
+    /// The channel as a slot is made of it.
+    pub fn get(&self, id: ChannelId) -> Option<SlotSpec> {
+        let maps = self.read();
+        let Known { community_id, platform, login, platform_id } = maps.by_id.get(&id)?;
+        Some(SlotSpec {
+            id,
+            community_id: *community_id,
+            platform: *platform,
+            login: login.to_string(),
+            platform_id: platform_id.as_deref().map(str::to_owned),
+        })
+    }
+
+    /// Finds a channel by login or platform id.
+    pub fn find(&self, key: &ChannelKey) -> Option<ChannelId> {
+        self.read().by_name.get(&(key.platform(), key.name().into())).copied()
+    }
+
+    /// Ids in no order.
+    pub fn ids(&self) -> Vec<ChannelId> {
+        self.read().by_id.keys().copied().collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.read().by_id.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Maps> {
+        self.maps.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Maps> {
+        self.maps.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Maps {
+    fn forget(&mut self, id: ChannelId) -> bool {
+        let Some(known) = self.by_id.remove(&id) else { return false };
+        for name in [Some(known.login), known.platform_id].into_iter().flatten() {
+            let key = (known.platform, name);
+            // A name that another channel took meanwhile is that one's.
+            if self.by_name.get(&key) == Some(&id) {
+                self.by_name.remove(&key);
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ulid::Ulid;
+
+    use super::*;
+
+    fn channel(number: u128, login: &str, platform_id: Option<&str>) -> SlotSpec {
+        SlotSpec {
+            id: ChannelId(Ulid::from(number)),
+            community_id: CommunityId(Ulid::nil()),
+            platform: Platform::Twitch,
+            login: login.to_owned(),
+            platform_id: platform_id.map(str::to_owned),
+        }
+    }
+
+    fn found(roster: &Roster, name: &str) -> Option<u128> {
+        roster.find(&ChannelKey::new(Platform::Twitch, name).unwrap()).map(|id| u128::from(id.0))
+    }
+
+    #[test]
+    fn a_channel_is_found_by_both_names_until_it_is_renamed_or_removed() {
+        let roster = Roster::default();
+        roster.add([channel(1, "ann", Some("77")), channel(2, "bob", None)]);
+        assert_eq!(
+            [found(&roster, "ann"), found(&roster, "77"), found(&roster, "bob")],
+            [Some(1), Some(1), Some(2)]
+        );
+        roster.add([channel(1, "anna", Some("77"))]);
+        assert_eq!(
+            [found(&roster, "ann"), found(&roster, "anna"), found(&roster, "77")],
+            [None, Some(1), Some(1)]
+        );
+        assert!(roster.remove(ChannelId(Ulid::from(1_u128))));
+        assert_eq!(
+            [found(&roster, "anna"), found(&roster, "77"), found(&roster, "bob")],
+            [None, None, Some(2)]
+        );
+        assert_eq!(roster.len(), 1);
+    }
+
+    #[test]
+    fn a_name_that_was_taken_over_stays_with_its_new_channel() {
+        let roster = Roster::default();
+        roster.add([channel(1, "ann", None)]);
+        roster.add([channel(2, "ann", None)]);
+        roster.remove(ChannelId(Ulid::from(1_u128)));
+        assert_eq!(found(&roster, "ann"), Some(2));
+    }
+}
