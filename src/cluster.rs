@@ -1,12 +1,12 @@
 //! Who owns which channel, and how an event gets there. One node for now: everything is ours.
 
 pub mod directory;
-mod gate;
 mod roster;
+mod send_gate;
 pub mod slot;
 mod versions;
 
 pub use directory::Directory;
-pub use gate::{Gate, boot_time_us};
 pub use roster::Roster;
+pub use send_gate::{SendGate, boot_time_us};
 pub use slot::{ChannelSlot, SlotSpec};

@@ -63,7 +63,7 @@ impl Handler for QueuedEvents {
             let ended = self.route(event)?;
             match ended.await {
                 Ok(Outcome::Shed) => Err(HandleError::Retry("the channel had too much to do".to_owned())),
-                Ok(Outcome::Moved) => Err(HandleError::Retry("the channel moved".to_owned())),
+                Ok(Outcome::Moved) => Err(HandleError::Retry("the channel ended or moved first".to_owned())),
                 Ok(Outcome::Refused { refusal: Refusal::NotLoaded }) => {
                     Err(HandleError::Retry("the channel's settings were not there yet".to_owned()))
                 }

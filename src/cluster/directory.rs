@@ -12,7 +12,7 @@ use domain::{ChannelId, ChannelKey, Platform};
 use storage::Made;
 use tokio::sync::watch;
 
-use super::gate::Gate;
+use super::send_gate::SendGate;
 use super::slot::{ChannelSlot, SlotSpec};
 use super::versions::Versions;
 use crate::messages::spawner::SharedSpawner;
@@ -37,7 +37,7 @@ pub struct Directory {
     memory: Arc<Memory>,
     /// Takes notes of what happened; the event log's writer holds the other end.
     recorder: Arc<Recorder>,
-    gate: Arc<Gate>,
+    gate: Arc<SendGate>,
     /// Until when which channels are recorded.
     recordings: Mutex<HashMap<ChannelId, DateTime<Utc>>>,
     channel_bound: usize,
@@ -58,7 +58,7 @@ impl Directory {
             budget,
             memory: Arc::default(),
             recorder: Arc::default(),
-            gate: Arc::new(Gate::open()),
+            gate: Arc::new(SendGate::open()),
             recordings: Mutex::default(),
             channel_bound,
             lines_wanted: false,
@@ -122,13 +122,13 @@ impl Directory {
 
     /// Lets nothing be said while `gate` is shut.
     #[must_use]
-    pub fn with_gate(mut self, gate: Arc<Gate>) -> Self {
+    pub fn with_gate(mut self, gate: Arc<SendGate>) -> Self {
         self.gate = gate;
         self
     }
 
     /// Whether what the channels say may leave.
-    pub const fn gate(&self) -> &Arc<Gate> {
+    pub const fn gate(&self) -> &Arc<SendGate> {
         &self.gate
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::budget::SendBudget;
 use super::sender::ChannelSender;
 use super::settings::Settings;
-use crate::cluster::Gate;
+use crate::cluster::SendGate;
 use crate::messages::{ByteBudget, Recorder};
 
 /// What a channel's own pace is stretched by: what leaves us evenly may arrive closer together.
@@ -47,7 +47,7 @@ pub struct Account {
     pub handled: Counter,
     pub(super) recorder: Arc<Recorder>,
     /// Nothing leaves while it is shut.
-    pub(super) gate: Arc<Gate>,
+    pub(super) gate: Arc<SendGate>,
 }
 
 impl Account {
@@ -55,7 +55,7 @@ impl Account {
         settings: &Settings,
         bytes: Arc<ByteBudget>,
         recorder: Arc<Recorder>,
-        gate: Arc<Gate>,
+        gate: Arc<SendGate>,
     ) -> Self {
         let interval = settings.channel_interval;
         Self {

@@ -22,7 +22,7 @@ use super::outlet::{Batch, Outlet, Receipt};
 use super::sender::count_dropped;
 use super::settings::Settings;
 use super::socket::{self, READ_BYTES_MAX, Reader, Trust, Writer};
-use crate::cluster::{Directory, Gate};
+use crate::cluster::{Directory, SendGate};
 use crate::messages::{Clock, Recorder, What};
 
 /// A connection that says nothing for this long is asked.
@@ -155,7 +155,7 @@ async fn connect_and_serve(start: Start) -> End {
 }
 
 /// Writes whatever comes into the outlet, as much as there is at a time.
-async fn write_all(outlet: &Outlet, gate: &Gate, writer: &mut Writer, recorder: &Recorder) -> End {
+async fn write_all(outlet: &Outlet, gate: &SendGate, writer: &mut Writer, recorder: &Recorder) -> End {
     let latency = metrics::histogram!("waddlebot_reply_latency_seconds");
     let mut hand = InHand { batch: Batch::default(), recorder };
     while outlet.take(&mut hand.batch, gate).await.is_some() {

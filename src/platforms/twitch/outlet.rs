@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use domain::{ChannelId, CorrelationId};
 use tokio::sync::Notify;
 
-use crate::cluster::Gate;
+use crate::cluster::SendGate;
 use crate::messages::{EventRecord, Permit, Ticket, What, record};
 
 /// A connection that takes no more than this is too slow; what comes then waits in its channel's queue.
@@ -139,7 +139,7 @@ impl Outlet {
     ///
     /// # Cancel safety
     /// Nothing is taken when the future is dropped.
-    pub async fn take(&self, spare: &mut Batch, gate: &Gate) -> Option<()> {
+    pub async fn take(&self, spare: &mut Batch, gate: &SendGate) -> Option<()> {
         loop {
             let is_held = {
                 let mut state = self.lock();
@@ -209,13 +209,13 @@ mod tests {
         let outlet = Outlet::default();
         assert!(outlet.push_line("PING :a") && outlet.push_line("PING :b"));
         let mut batch = Batch::default();
-        assert!(outlet.take(&mut batch, &Gate::open()).await.is_some());
+        assert!(outlet.take(&mut batch, &SendGate::open()).await.is_some());
         assert_eq!(batch.protocol, b"PING :a\r\nPING :b\r\n");
     }
 
     #[tokio::test]
     async fn while_the_gate_is_shut_only_the_protocol_passes() {
-        let (outlet, gate) = (Outlet::default(), Gate::shut());
+        let (outlet, gate) = (Outlet::default(), SendGate::shut());
         outlet.push(None, |bytes| bytes.extend_from_slice(b"PRIVMSG #a :b\r\n"));
         outlet.push_line("PONG :c");
         let mut batch = Batch::default();
@@ -236,8 +236,8 @@ mod tests {
         outlet.finish();
         assert!(!outlet.has_room());
         let mut batch = Batch::default();
-        assert!(outlet.take(&mut batch, &Gate::open()).await.is_some());
-        assert!(outlet.take(&mut Batch::default(), &Gate::open()).await.is_none());
+        assert!(outlet.take(&mut batch, &SendGate::open()).await.is_some());
+        assert!(outlet.take(&mut Batch::default(), &SendGate::open()).await.is_none());
     }
 
     #[test]

@@ -123,7 +123,9 @@ fn handled(
     let refusal = match outcome {
         Outcome::Refused { refusal } => Some(refusal_or_error(refusal)?),
         Outcome::Shed => return Err(overloaded("the channel has too much to do; try again in a moment")),
-        Outcome::Moved => return Err(overloaded("the channel moves to another node; try again in a moment")),
+        Outcome::Moved => {
+            return Err(overloaded("the channel is ending or moving to another node; try again in a moment"));
+        }
         _ => None,
     };
     let texts: Vec<&str> =

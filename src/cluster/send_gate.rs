@@ -14,12 +14,12 @@ const NEVER: i64 = i64::MIN;
 
 /// One a process.
 #[derive(Debug)]
-pub struct Gate {
+pub struct SendGate {
     /// When it shuts, in microseconds of [`boot_time_us`].
     shuts_at: AtomicI64,
 }
 
-impl Gate {
+impl SendGate {
     /// A gate that is always open, for a node that shares nothing.
     pub const fn open() -> Self {
         Self { shuts_at: AtomicI64::new(ALWAYS) }
@@ -38,7 +38,7 @@ impl Gate {
     }
 
     /// Holds it open until then, a time of [`boot_time_us`]; an earlier one shuts it earlier. Nothing opens it again
-    /// once it is [`Gate::end`]ed.
+    /// once it is [`SendGate::end`]ed.
     pub fn hold_until(&self, at_us: i64) {
         let moved = |shuts_at| (shuts_at != NEVER && shuts_at != ALWAYS).then_some(at_us);
         // An error says that the gate stays as it is for ever.
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn it_is_open_only_until_the_time_that_was_proved() {
-        let gate = Gate::shut();
+        let gate = SendGate::shut();
         assert!(!gate.is_open());
         gate.hold_until(boot_time_us() + MINUTE_US);
         assert!(gate.is_open());
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_process_that_was_buried_never_speaks_again() {
-        let gate = Gate::shut();
+        let gate = SendGate::shut();
         gate.end();
         gate.hold_until(boot_time_us() + MINUTE_US);
         assert!(!gate.is_open());
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_node_alone_always_speaks() {
-        let gate = Gate::open();
+        let gate = SendGate::open();
         gate.hold_until(0);
         assert!(gate.is_open());
     }
