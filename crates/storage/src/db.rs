@@ -32,8 +32,11 @@ use pool::Pool;
 use replicas::Replicas;
 use target::{Held, HeldConn};
 
-/// Names one SQL text for both databases, or two where they differ.
+/// Names one SQL text for both databases, two where they differ, or one of a cluster, which `SQLite` is never asked.
 macro_rules! sql {
+    ($operation:literal, $table:literal, postgres: $pg:expr) => {
+        sql!($operation, $table, sqlite: "SELECT 'PostgreSQL only'", postgres: $pg)
+    };
     ($operation:literal, $table:literal, $both:expr) => {
         sql!($operation, $table, sqlite: $both, postgres: $both)
     };

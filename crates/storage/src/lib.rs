@@ -16,6 +16,7 @@ pub mod audit;
 pub mod bot_accounts;
 pub mod changes;
 pub mod channels;
+pub mod cluster;
 pub mod commands;
 pub mod communities;
 pub mod cooldowns;

@@ -2,7 +2,7 @@
 
 use crate::db::{self, Statement};
 use crate::{
-    aliases, audit, bot_accounts, changes, channels, commands, communities, cooldowns, counters, event_log,
+    aliases, audit, bot_accounts, changes, channels, cluster, commands, communities, cooldowns, counters, event_log,
     migrate, module_states, outbox, persons, presence, queue, recordings, roles, settings, timers,
     unit_of_work,
 };
@@ -19,6 +19,10 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     bot_accounts::STATEMENTS,
     changes::STATEMENTS,
     channels::STATEMENTS,
+    cluster::LEASE_STATEMENTS,
+    cluster::NODE_STATEMENTS,
+    cluster::OWNER_STATEMENTS,
+    cluster::VIEW_STATEMENTS,
     commands::STATEMENTS,
     communities::STATEMENTS,
     cooldowns::STATEMENTS,
