@@ -106,7 +106,7 @@ impl DbKind {
 /// A handle on the database; cheap to clone, every clone is the same pool.
 #[derive(Clone)]
 pub struct Db {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
@@ -116,6 +116,9 @@ pub(crate) struct Inner {
     /// Longest statement, by our clock. `None` on what is no replica: there the server's limit ends it.
     limit: Option<Duration>,
     pub(crate) replicas: Replicas,
+    /// For the test that must see what the fence is for.
+    #[cfg(any(test, feature = "test-support"))]
+    pub(crate) is_fence_off: std::sync::atomic::AtomicBool,
 }
 
 /// `SQLite` has one writer, so that writers queue in the program and never meet a locked file.
@@ -270,6 +273,14 @@ impl Tx {
             TxConn::Pg(tx) => tx.rollback().await,
         };
         done.map_err(|error| StorageError::sort(&error, &self.inner.place))
+    }
+
+    /// Whether a test took the fence away; never in a release.
+    pub(crate) fn is_fence_off(&self) -> bool {
+        #[cfg(any(test, feature = "test-support"))]
+        return self.inner.is_fence_off.load(std::sync::atomic::Ordering::Relaxed);
+        #[cfg(not(any(test, feature = "test-support")))]
+        false
     }
 
     /// Runs a migration's text: several statements, none of them prepared.

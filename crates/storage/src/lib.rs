@@ -54,7 +54,7 @@ pub use db::{Db, DbKind, Lsn, PoolGauge, Statement, StorageOptions, Target, Tx};
 pub use error::StorageError;
 pub use event_log::{EventFilter, EventRow, EventStore};
 pub use migrate::program_version;
-pub use op_id::{OpId, Scope};
+pub use op_id::{OpId, Ownership, Scope};
 pub use outbox::Outgoing;
 pub use unit_of_work::{Done, Effect, OUTCOME_BYTES_MAX, check_fence, prune_ops, unit_of_work};
 pub use vault::Vault;

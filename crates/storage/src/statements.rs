@@ -14,6 +14,7 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     db::replicas::STATEMENTS,
     migrate::STATEMENTS,
     unit_of_work::STATEMENTS,
+    unit_of_work::FENCE_STATEMENTS,
     aliases::STATEMENTS,
     audit::STATEMENTS,
     bot_accounts::STATEMENTS,
