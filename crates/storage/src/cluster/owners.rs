@@ -116,7 +116,7 @@ const CLAIM: Statement = sql!("update", "owners",
 
 const RELEASE: Statement = sql!("update", "owners",
     postgres: "WITH me AS MATERIALIZED (SELECT FROM nodes WHERE incarnation = $1 AND state <> 'dead'), \
-     freed AS (UPDATE owners o SET released = TRUE FROM unnest($2, $3) AS mine (key, epoch), me \
+     freed AS (UPDATE owners o SET released = TRUE FROM unnest(CAST($2 AS TEXT[]), CAST($3 AS BIGINT[])) AS mine (key, epoch), me \
      WHERE o.key = mine.key AND o.incarnation = $1 AND o.epoch = mine.epoch AND NOT o.released RETURNING 1) \
      SELECT EXISTS (SELECT FROM me), (SELECT COUNT(*) FROM freed)");
 

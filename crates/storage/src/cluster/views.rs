@@ -69,11 +69,11 @@ fn unreadable(what: &impl ToString) -> StorageError {
 
 /// Of two at once one finds the version there and changes nothing.
 const PUBLISH: Statement = sql!("insert", "views",
-    postgres: "WITH old AS (DELETE FROM views WHERE version <= (SELECT MAX(version) FROM views) - 99) \
-     INSERT INTO views (version, members, published_at) SELECT $2 + 1, $3, clock_timestamp() \
+    postgres: "WITH made AS (INSERT INTO views (version, members, published_at) SELECT $2 + 1, $3, clock_timestamp() \
      WHERE EXISTS (SELECT FROM nodes WHERE incarnation = $1 AND state <> 'dead') \
      AND COALESCE((SELECT MAX(version) FROM views), 0) = $2 \
-     ON CONFLICT (version) DO NOTHING RETURNING published_at");
+     ON CONFLICT (version) DO NOTHING RETURNING version, published_at), \
+     old AS (DELETE FROM views WHERE version <= (SELECT version FROM made) - 100) SELECT published_at FROM made");
 
 const NEWEST: Statement = sql!("select", "views",
     postgres: "SELECT EXISTS (SELECT FROM nodes WHERE incarnation = $1 AND state <> 'dead'), \

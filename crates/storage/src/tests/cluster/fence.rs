@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use domain::ChannelId;
 use futures_util::FutureExt;
 use membership::{Epoch, Incarnation, OwnedKey};
@@ -93,20 +91,4 @@ async fn one_node_without_a_cluster_has_no_fence_and_a_cluster_has_no_sqlite() {
         is_fenced(&db, &ann, owned(ann.id, Incarnation(1), 1)).await;
     })
     .await;
-}
-
-#[tokio::test]
-async fn the_fence_costs_no_turn_to_the_server() {
-    let test = testing::postgres().await;
-    let ann = new_channel(&test.db, "ann").await;
-    let mut one = Node::join(&test, 1).await;
-    one.claim(&[key_of(&ann)]).await;
-    let scopes = [Scope::Channel { channel_id: ann.id, ownership: None }, owned(ann.id, one.me, 1)];
-    for (name, scope) in ["without", "behind"].into_iter().zip(scopes) {
-        let started = Instant::now();
-        for n in 0..300 {
-            count(&test.db, &ann, scope, &format!("{name}-{n}")).await.unwrap();
-        }
-        eprintln!("a unit {name} the fence: {:?}", started.elapsed() / 300);
-    }
 }

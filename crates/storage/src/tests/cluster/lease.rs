@@ -33,7 +33,9 @@ fn the_name_of_a_session_fits_and_tells_the_incarnation() {
 async fn all_sessions_of_a_node_carry_its_incarnation_and_stand_idle_for_a_second_at_most() {
     let test = testing::postgres().await;
     let one = Node::join(&test, 1).await;
-    let db = Db::open(&StorageOptions { incarnation: Some(one.me), ..StorageOptions::new(&test.url) }).await.unwrap();
+    let options = StorageOptions::new(&test.url);
+    let options = StorageOptions { incarnation: Some(one.me), max_connections: 1, ..options };
+    let db = Db::open(&options).await.unwrap();
     let tx = db.begin().await.unwrap();
     assert_eq!(says(&test, NAMED, one.me).await.len(), 2, "the lease's and the pool's");
     let started = Instant::now();

@@ -15,7 +15,7 @@ async fn a_key_is_claimed_if_free_released_mine_or_of_the_dead_and_a_new_owner_r
     let test = testing::postgres().await;
     let (mut one, mut two) = (Node::join(&test, 1).await, Node::join(&test, 2).await);
     let ann = [key("ann")];
-    let mut claim = async |node: &mut Node, epoch, from| {
+    let claim = async |node: &mut Node, epoch, from| {
         let (claimed, others, skipped) = node.claim(&ann).await;
         assert_eq!((claimed[0].epoch, claimed[0].from), (Epoch(epoch), from));
         assert_eq!((claimed.len(), others.len(), skipped.len()), (1, 0, 0));
@@ -29,7 +29,8 @@ async fn a_key_is_claimed_if_free_released_mine_or_of_the_dead_and_a_new_owner_r
     assert_eq!(one.release(&[(key("ann"), Epoch(1))]).await, 0, "no longer its own");
     claim(&mut two, 2, From::Released(one.me)).await;
     assert_eq!(two.release(&[(key("ann"), Epoch(2))]).await, 1);
-    claim(&mut two, 3, From::Released(two.me)).await;
+    let me = two.me;
+    claim(&mut two, 3, From::Released(me)).await;
     one.kill(&mut two).await;
     claim(&mut one, 4, From::Dead(two.me)).await;
 }
