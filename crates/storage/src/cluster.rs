@@ -56,7 +56,8 @@ const fn role_name(role: Role) -> &'static str {
 
 /// The roles of a list parted by commas. A role of a newer version has no ring here.
 fn roles_of<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Role> {
-    let role = |name| [Role::Channels, Role::Platforms, Role::Hub].into_iter().find(|r| role_name(*r) == name);
+    let role =
+        |name| [Role::Channels, Role::Platforms, Role::Hub].into_iter().find(|r| role_name(*r) == name);
     names.into_iter().filter_map(role).collect()
 }
 

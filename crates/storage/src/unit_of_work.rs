@@ -18,8 +18,8 @@ use crate::{StorageError, db};
 mod fence;
 mod group;
 
-pub use fence::check_fence;
 pub(crate) use fence::STATEMENTS as FENCE_STATEMENTS;
+pub use fence::check_fence;
 pub(crate) use group::Group;
 
 /// Longest stored outcome, in bytes of JSON.

@@ -15,7 +15,8 @@ use crate::db::{Statement, sql};
 use crate::rows::Text;
 
 pub(super) async fn join(lease: &mut LeaseConnection, new: &Newcomer) -> Result<Answer, StorageError> {
-    let evidence = new.predecessor.map(|(victim, evidence)| EvidenceRow::new(victim, evidence)).transpose()?;
+    let evidence =
+        new.predecessor.map(|(victim, evidence)| EvidenceRow::new(victim, evidence)).transpose()?;
     let roles = new.roles.iter().map(|role| role_name(*role)).collect::<Vec<_>>().join(",");
     let bind = |query: QueryOf<(Option<DateTime<Utc>>, bool)>| {
         let query = query.bind(new.me.to_string()).bind(new.node.0.clone()).bind(new.address.clone());
@@ -254,5 +255,4 @@ const LEAVE: Statement = sql!("update", "nodes",
      freed AS (UPDATE owners SET released = TRUE WHERE incarnation = $1 AND NOT released \
      AND EXISTS (SELECT FROM gone) RETURNING 1) SELECT (SELECT COUNT(*) FROM freed) FROM gone");
 
-pub(crate) const STATEMENTS: &[&Statement] =
-    &[&JOIN, &THERE, &RENEW, &LOOK, &ENTER, &BURY, &LEAVE];
+pub(crate) const STATEMENTS: &[&Statement] = &[&JOIN, &THERE, &RENEW, &LOOK, &ENTER, &BURY, &LEAVE];

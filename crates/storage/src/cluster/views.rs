@@ -30,7 +30,8 @@ pub(super) fn view_of((version, members, at): ViewRow) -> Result<View, StorageEr
     let (Some(version), Some(members), Some(at)) = (version, members, at) else { return Ok(View::default()) };
     let rows: Vec<SeatRow> = serde_json::from_str(&members).map_err(|error| unreadable(&error))?;
     let seat = |row: SeatRow| {
-        let incarnation = Incarnation::from_text(&row.incarnation).ok_or_else(|| unreadable(&row.incarnation))?;
+        let incarnation =
+            Incarnation::from_text(&row.incarnation).ok_or_else(|| unreadable(&row.incarnation))?;
         let roles = roles_of(row.roles.iter().map(String::as_str));
         Ok(Seat { node: NodeId(row.node), incarnation, roles, weight: row.weight })
     };

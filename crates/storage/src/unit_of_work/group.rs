@@ -17,7 +17,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::{
-    BEGIN, BEGIN_ATTEMPTS_MAX, Done, EFFECT_LIMIT, END, Effect, Entry, FORGET, OUTCOMES, Unit, check_fence, to_json,
+    BEGIN, BEGIN_ATTEMPTS_MAX, Done, EFFECT_LIMIT, END, Effect, Entry, FORGET, OUTCOMES, Unit, check_fence,
+    to_json,
 };
 use crate::StorageError;
 use crate::db::{Db, Pools, Tx, on};

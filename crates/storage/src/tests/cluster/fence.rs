@@ -16,7 +16,8 @@ async fn count(db: &Db, channel: &Channel, scope: Scope, id: &str) -> Result<Don
     let community = channel.community_id;
     let op = OpId::new(&scope, "test", id, "counters", 0)?;
     unit_of_work(db, scope, &op, start_of_tests(), move |tx| {
-        async move { counters::add(tx, community, "deaths", 1, start_of_tests()).await.map(Effect::new) }.boxed()
+        async move { counters::add(tx, community, "deaths", 1, start_of_tests()).await.map(Effect::new) }
+            .boxed()
     })
     .await
 }

@@ -16,8 +16,7 @@ async fn says(test: &TestDatabase, sql: &'static str, of: Incarnation) -> Vec<(S
     sqlx::query_as(sql).bind(application_name(of)).fetch_all(&**pool).await.unwrap()
 }
 
-const NAMED: &str =
-    "SELECT CAST(pid AS TEXT) FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()";
+const NAMED: &str = "SELECT CAST(pid AS TEXT) FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()";
 
 const END: &str = "SELECT CAST(pg_terminate_backend(pid) AS TEXT) FROM pg_stat_activity \
      WHERE application_name = $1 AND datname = current_database()";

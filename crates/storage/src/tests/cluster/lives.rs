@@ -140,7 +140,8 @@ async fn a_refused_node_is_buried_once_its_socket_is_closed_and_not_before() {
     assert_eq!(one.bury(two.me, Evidence::Refused).await, Answer::Alive, "its lock is held");
     let victim = two.me;
     drop(two);
-    eventually("its lock is free", async || one.bury(victim, Evidence::Refused).await == Answer::Buried).await;
+    eventually("its lock is free", async || one.bury(victim, Evidence::Refused).await == Answer::Buried)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
