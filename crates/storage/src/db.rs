@@ -275,12 +275,10 @@ impl Tx {
         done.map_err(|error| StorageError::sort(&error, &self.inner.place))
     }
 
-    /// Whether a test took the fence away; never in a release.
+    /// Whether a test took the fence away.
+    #[cfg(any(test, feature = "test-support"))]
     pub(crate) fn is_fence_off(&self) -> bool {
-        #[cfg(any(test, feature = "test-support"))]
-        return self.inner.is_fence_off.load(std::sync::atomic::Ordering::Relaxed);
-        #[cfg(not(any(test, feature = "test-support")))]
-        false
+        self.inner.is_fence_off.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Runs a migration's text: several statements, none of them prepared.

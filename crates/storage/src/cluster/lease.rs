@@ -172,8 +172,8 @@ pub(super) type QueryOf<R> = QueryAs<'static, Postgres, R, PgArguments>;
 
 /// The advisory lock of an incarnation.
 pub(super) fn lock_key(incarnation: Incarnation) -> i64 {
-    let [high, low] = [incarnation.0 >> 64, incarnation.0].map(|half| (half & u128::from(u64::MAX)) as u64);
-    (high ^ low).cast_signed()
+    let [high, low] = [incarnation.0 >> 64, incarnation.0 & u128::from(u64::MAX)];
+    u64::try_from(high ^ low).unwrap_or_default().cast_signed()
 }
 
 fn lost(why: &str) -> StorageError {

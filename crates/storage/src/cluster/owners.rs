@@ -38,6 +38,9 @@ impl FromText for How {
     }
 }
 
+/// Key, how it came to be free, its epoch now, and whose it was.
+type ClaimRow = (String, Text<How>, i64, Text<Incarnation>);
+
 pub(super) async fn claim(
     lease: &mut LeaseConnection,
     me: Incarnation,
@@ -47,8 +50,7 @@ pub(super) async fn claim(
         return Err(StorageError::invalid(format!("at most {CLAIM_MAX} keys at once")));
     }
     let texts: Vec<String> = keys.iter().map(|key| key.0.clone()).collect();
-    type Row = (String, Text<How>, i64, Text<Incarnation>);
-    let rows = lease.all(&CLAIM, |query: QueryOf<Row>| query.bind(me.to_string()).bind(texts)).await?;
+    let rows = lease.all(&CLAIM, |query: QueryOf<ClaimRow>| query.bind(me.to_string()).bind(texts)).await?;
     let (mut claimed, mut owned_by_others, mut is_alive) =
         (Vec::with_capacity(rows.len()), Vec::new(), false);
     let mut told = HashSet::with_capacity(rows.len());

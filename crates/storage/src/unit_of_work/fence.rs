@@ -14,11 +14,21 @@ use crate::{StorageError, db};
 pub(super) type Fence = (String, String, i64);
 
 /// What is to be compared. `None`: one node owns everything, or nobody owns such state.
+#[cfg_attr(
+    not(any(test, feature = "test-support")),
+    expect(unused_variables, reason = "tests take the fence away")
+)]
 pub(super) fn fence_of(tx: &Tx, scope: Scope) -> Option<Fence> {
-    let Scope::Channel { channel_id, ownership: Some(Ownership { incarnation, epoch }) } = scope else {
+    #[cfg(any(test, feature = "test-support"))]
+    if tx.is_fence_off() {
         return None;
-    };
-    (!tx.is_fence_off()).then(|| (format!("channel:{channel_id}"), incarnation.to_string(), epoch.0))
+    }
+    match scope {
+        Scope::Channel { channel_id, ownership: Some(Ownership { incarnation, epoch }) } => {
+            Some((format!("channel:{channel_id}"), incarnation.to_string(), epoch.0))
+        }
+        Scope::Channel { ownership: None, .. } | Scope::Community(_) | Scope::Global => None,
+    }
 }
 
 /// Checks that this process still owns the scope, in the transaction that writes.
