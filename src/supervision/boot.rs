@@ -76,6 +76,7 @@ pub fn storage_options(config: &Config) -> StorageOptions {
         statement_timeout: config.storage.statement_timeout,
         lock_timeout: config.storage.lock_timeout,
         slow_query: config.storage.slow_query,
+        incarnation: None,
     }
 }
 

@@ -5,5 +5,11 @@
 
 pub mod ask;
 mod ids;
+mod placement;
+mod ring;
+mod timings;
 
 pub use ids::{DbTime, Epoch, Incarnation, NodeId, OwnedKey};
+pub use placement::{Place, Placement};
+pub use ring::{Ring, VIRTUAL_NODES};
+pub use timings::Timings;

@@ -60,6 +60,13 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../../migrations/postgres/0004_event_log.sql"),
         oldest_program: 1,
     },
+    Migration {
+        version: 5,
+        description: "cluster",
+        sqlite: include_str!("../../../migrations/sqlite/0005_cluster.sql"),
+        postgres: include_str!("../../../migrations/postgres/0005_cluster.sql"),
+        oldest_program: 1,
+    },
 ];
 
 impl Migration {
