@@ -34,7 +34,7 @@ impl Roster {
     /// Adds channels, or changes what is known of them.
     pub fn add(&self, channels: impl IntoIterator<Item = SlotSpec>) {
         let mut maps = self.write();
-        for SlotSpec { id, community_id, platform, login, platform_id } in channels {
+        for SlotSpec { id, community_id, platform, login, platform_id, .. } in channels {
             maps.forget(id);
             let (login, platform_id) = (Box::from(login), platform_id.map(Box::from));
             for name in [Some(&login), platform_id.as_ref()].into_iter().flatten() {
@@ -59,6 +59,7 @@ impl Roster {
             platform: *platform,
             login: login.to_string(),
             platform_id: platform_id.as_deref().map(str::to_owned),
+            ownership: None,
         })
     }
 
@@ -116,6 +117,7 @@ mod tests {
             platform: Platform::Twitch,
             login: login.to_owned(),
             platform_id: platform_id.map(str::to_owned),
+            ownership: None,
         }
     }
 

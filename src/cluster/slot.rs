@@ -7,6 +7,8 @@ use arc_swap::ArcSwapOption;
 use domain::stream_info::StreamInfo;
 use domain::{ChannelId, CommunityId, Platform};
 use ractor::ActorRef;
+use storage::Ownership;
+use storage::channels::Channel;
 
 use crate::messages::{ChannelMsg, Lane, ReplySink};
 
@@ -22,6 +24,8 @@ pub struct ChannelSlot {
     pub platform: Platform,
     /// Current login, lower case. A rename makes a new slot.
     pub login: String,
+    /// As what this process owns it; each takeover makes a new slot. `None` where one node owns everything.
+    pub ownership: Option<Ownership>,
     /// The platform's id; `None` until the platform told us.
     platform_id: ArcSwapOption<String>,
     pub lane: Lane,
@@ -45,6 +49,21 @@ pub struct SlotSpec {
     pub platform: Platform,
     pub login: String,
     pub platform_id: Option<String>,
+    pub ownership: Option<Ownership>,
+}
+
+impl From<Channel> for SlotSpec {
+    /// A channel that nobody owns yet.
+    fn from(channel: Channel) -> Self {
+        Self {
+            id: channel.id,
+            community_id: channel.community_id,
+            platform: channel.platform,
+            login: channel.login,
+            platform_id: channel.platform_id,
+            ownership: None,
+        }
+    }
 }
 
 impl ChannelSlot {
@@ -55,6 +74,7 @@ impl ChannelSlot {
             community_id: spec.community_id,
             platform: spec.platform,
             login: spec.login,
+            ownership: spec.ownership,
             platform_id: ArcSwapOption::from_pointee(spec.platform_id),
             lane,
             lines: AtomicU64::new(0),

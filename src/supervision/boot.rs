@@ -7,7 +7,6 @@ use anyhow::Context;
 use domain::{ChannelId, ChannelKey, PartitionSet, Platform};
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use storage::channels::Channel;
 use storage::{Db, StorageOptions};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
@@ -191,19 +190,9 @@ pub async fn load_channels(config: &Config, services: &Services, console: bool) 
         let page = storage::channels::active_all(&services.db, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id);
-        services.directory.add(page.into_iter().map(slot_spec).collect());
+        services.directory.add(page.into_iter().map(SlotSpec::from).collect());
     }
     Ok(())
-}
-
-fn slot_spec(channel: Channel) -> SlotSpec {
-    SlotSpec {
-        id: channel.id,
-        community_id: channel.community_id,
-        platform: channel.platform,
-        login: channel.login,
-        platform_id: channel.platform_id,
-    }
 }
 
 /// The one client for the hosts that the configuration names, and the one for addresses that users give.

@@ -218,6 +218,7 @@ fn add(directory: &Directory, logins: &[String]) {
         platform: Platform::Twitch,
         login: login.clone(),
         platform_id: None,
+        ownership: None,
     };
     directory.add(logins.iter().map(spec).collect());
 }

@@ -55,6 +55,7 @@ impl World {
             platform: Platform::Console,
             login: channel.login,
             platform_id: None,
+            ownership: None,
         };
         let slot = directory.add(vec![spec]).remove(0);
         let services = Arc::new(Services {

@@ -70,6 +70,7 @@ fn taken_at(percents: &[u64]) -> Vec<EventClass> {
             platform: Platform::Twitch,
             login: "ann".to_owned(),
             platform_id: None,
+            ownership: None,
         }])
         .remove(0);
     for percent in percents {

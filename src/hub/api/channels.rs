@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use domain::{ChannelKey, CommunityId};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
-use storage::channels::Channel;
 use storage::{Change, ChangeKind, ChangeScope, Effect, Scope};
 use utoipa::ToSchema;
 
@@ -182,20 +181,10 @@ async fn ensure(
     let mut specs = Vec::with_capacity(keys.len());
     for key in keys.iter().filter(|key| hub.deps.directory.find(key).is_none()) {
         let stored = storage::channels::by_key(&hub.deps.db, key).await?;
-        specs.extend(stored.filter(|channel| channel.is_active).map(spec_of));
+        specs.extend(stored.filter(|channel| channel.is_active).map(SlotSpec::from));
     }
     if !specs.is_empty() {
         hub.deps.directory.add(specs);
     }
     Ok(done.outcome)
-}
-
-fn spec_of(channel: Channel) -> SlotSpec {
-    SlotSpec {
-        id: channel.id,
-        community_id: channel.community_id,
-        platform: channel.platform,
-        login: channel.login,
-        platform_id: channel.platform_id,
-    }
 }

@@ -2,9 +2,11 @@ use membership::ask::{Answer, Ask, Evidence, Member, State};
 use membership::{Epoch, Incarnation, NodeId};
 
 use super::{ALL_STATES, LAPSED_US, LONG_US, Node, key, lapsed, newcomer};
-use crate::StorageError;
 use crate::cluster::{ASK_LIMIT, ask};
 use crate::testing::{self, streaming::eventually};
+use crate::tests::new_channel;
+use crate::tests::outbox::{reply, say};
+use crate::{StorageError, outbox};
 
 async fn members(node: &mut Node) -> Vec<Member> {
     match node.ask(&Ask::Look { me: node.me }).await {
@@ -208,4 +210,17 @@ async fn who_leaves_is_dead_and_what_it_had_is_released() {
     let joined = three.ask(&Ask::Join(newcomer(3, "node-2"))).await;
     assert!(matches!(joined, Answer::Joined { .. }), "its id is free: {joined:?}");
     assert_eq!(members(&mut three).await[1].seat.node, NodeId("node-2".to_owned()));
+}
+
+#[tokio::test]
+async fn replies_in_the_hands_of_a_living_node_are_not_given_up() {
+    let test = testing::postgres().await;
+    let (mut one, mut two) = (Node::join(&test, 1).await, Node::join(&test, 2).await);
+    let channel_id = new_channel(&test.db, "ann").await.id;
+    let (mine, theirs) = (one.me.to_string(), two.me.to_string());
+    let replies = [&mine, &theirs].map(|holder| reply(channel_id, "x", Some(holder)));
+    say(&test.db, "m1", replies.into()).await.unwrap();
+    assert_eq!(outbox::forget_unknown(&test.db, &mine).await.unwrap(), 0);
+    one.kill(&mut two).await;
+    assert_eq!(outbox::forget_unknown(&test.db, &mine).await.unwrap(), 1);
 }
