@@ -50,7 +50,7 @@ async fn run(args: RunArgs, mut env: Env) -> anyhow::Result<ExitCode> {
 
 async fn migrate(config: Option<&std::path::Path>, env: Env) -> anyhow::Result<ExitCode> {
     let config = Config::load(config, env.into_iter())?;
-    let db = boot::open_storage(&config).await?;
+    let db = boot::open_storage(&config, None).await?;
     println!("schema version {}", db.schema_version().await?);
     db.close().await;
     Ok(ExitCode::SUCCESS)

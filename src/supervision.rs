@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use membership::Incarnation;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ractor::{Actor, ActorRef};
+use rand::RngExt;
+use rand::rngs::SmallRng;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -87,7 +90,8 @@ impl Node {
         let recorder = metric_names::install()?;
         let background = TaskTracker::new();
         let redis = boot::redis(&config, &background).await?;
-        let db = boot::open_storage(&config).await?;
+        let incarnation = Incarnation(rand::make_rng::<SmallRng>().random());
+        let db = boot::open_storage(&config, config.cluster.enabled.then_some(incarnation)).await?;
 
         let spawner = Arc::new(NodeSpawner::default());
         let sampler = memory::Sampler::open(&config.limits)?;
@@ -96,8 +100,13 @@ impl Node {
         let directory = boot::directory(&config, sampler.memory(), notes, Arc::clone(&spawner));
         let last_abort = LastAbort::take(&config.node.data_dir);
         let (http, urls) = boot::http_clients(&config)?;
-        let services =
-            boot::services(&config, (db, urls), (directory, events), Arc::clone(&spawner), last_abort);
+        let services = boot::services(
+            &config,
+            (db, urls),
+            (directory, events),
+            (Arc::clone(&spawner), incarnation),
+            last_abort,
+        );
         let services = Arc::new(services);
         spawner.serve(Arc::clone(&services));
         boot::seed_commands(&config, &services).await?;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use domain::{ChannelId, ChannelKey, PartitionSet, Platform};
+use membership::Incarnation;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use storage::{Db, StorageOptions};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
-use ulid::Ulid;
 
 use super::spawner::NodeSpawner;
 use super::watchdog::LastAbort;
@@ -35,9 +35,10 @@ const REDIS_SETTLE_MAX: Duration = Duration::from_millis(500);
 /// The channel of the terminal.
 pub const CONSOLE_LOGIN: &str = "local";
 
-/// Opens the storage the configuration names and brings its schema up to date.
-pub async fn open_storage(config: &Config) -> anyhow::Result<Db> {
-    let options = storage_options(config);
+/// Opens the storage the configuration names and brings its schema up to date. The sessions of a
+/// node of a cluster carry its incarnation.
+pub async fn open_storage(config: &Config, incarnation: Option<Incarnation>) -> anyhow::Result<Db> {
+    let options = StorageOptions { incarnation, ..storage_options(config) };
     let db = Db::open(&options).await.map_err(|error| anyhow::anyhow!("storage.url: {}", error.advice()))?;
     let applied =
         db.migrate(Clock::System.now()).await.context("the schema could not be brought up to date")?;
@@ -104,7 +105,7 @@ pub fn services(
     config: &Config,
     (db, urls): (Db, UrlFetcher),
     (directory, events): (Arc<Directory>, Arc<EventLog>),
-    spawner: Arc<NodeSpawner>,
+    (spawner, incarnation): (Arc<NodeSpawner>, Incarnation),
     last_abort: Option<LastAbort>,
 ) -> Services {
     let clock = Clock::System;
@@ -117,7 +118,7 @@ pub fn services(
     }
     Services {
         node_id: config.node.id.clone(),
-        incarnation: Ulid::new().to_string(),
+        incarnation: incarnation.to_string(),
         started_at: clock.now(),
         clock,
         db,
