@@ -10,8 +10,6 @@ mod lanes;
 mod lease;
 mod members;
 mod steady;
-#[cfg(test)]
-mod tests;
 mod view;
 
 use crate::ask::{Answer, Ask, From, Member, Newcomer, State, View};
@@ -206,14 +204,15 @@ impl Machine {
             answer => match flight.lane {
                 Lane::Lease => self.lease_answered(now, &flight, &answer, out),
                 Lane::Members => self.members_answered(now, &flight, answer, out),
-                Lane::Keys => self.keys.answered(now, flight, answer, &self.rings, out),
+                Lane::Keys => self.keys.answered(now, flight, answer, (&self.rings, &self.timings), out),
             },
         }
     }
 
     fn lost(&mut self, now: MonotonicUs, flight: Flight) {
         match flight.lane {
-            Lane::Lease | Lane::Members => {}
+            Lane::Lease => {}
+            Lane::Members => self.look_at = now,
             Lane::Keys => self.keys.lost(now, flight, &self.timings),
         }
     }

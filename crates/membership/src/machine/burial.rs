@@ -82,10 +82,6 @@ impl Burial {
         Some((incarnation, Evidence::Lapsed { lease_us, seen }))
     }
 
-    pub fn has_victim(&self) -> bool {
-        !self.lapsed.is_empty() || self.doubts.values().any(|doubt| doubt.n_refused >= REFUSALS)
-    }
-
     pub fn buried(&mut self, victim: Incarnation) {
         self.doubts.remove(&victim);
     }
