@@ -13,7 +13,7 @@ pub struct Timings {
     pub clock_us_max: i64,
     /// Between two probes of an address that is in doubt.
     pub probe_us: i64,
-    /// Until an ask that failed, a skipped key, or a burial that found the lock held is tried again.
+    /// Until an ask that failed, a skipped key, or a probe after a burial that found the lock held is tried again.
     pub retry_us: i64,
     /// Until a key that another node owns is asked for again, unless something happens before.
     pub owned_retry_us: i64,
@@ -36,7 +36,7 @@ impl Default for Timings {
             renew_us: 500_000,
             gate_us: 1_400_000,
             clock_us_max: 1_000_000,
-            probe_us: 250_000,
+            probe_us: 100_000,
             retry_us: 50_000,
             owned_retry_us: 1_000_000,
             rebalance_us: 30_000_000,

@@ -1,0 +1,95 @@
+//! Who is thought dead: a lease that lapsed, or a peer whose session dropped and whose address refuses.
+
+use std::collections::BTreeMap;
+
+use crate::ask::{Evidence, Member};
+use crate::machine::Output;
+use crate::{DbTime, Incarnation, MonotonicUs, Timings};
+
+/// A lease further ahead than its length and this much is none.
+const AHEAD_US_MAX: i64 = 1_000_000;
+/// Refusals before the database is asked whether the lock is free too.
+const REFUSALS: u32 = 2;
+
+/// By the rule of [`Evidence::Lapsed`].
+pub(crate) const fn is_lapsed(lease_until: DbTime, now: DbTime, lease_us: i64) -> bool {
+    lease_until.0 < now.0 || lease_until.0 > now.0 + lease_us + AHEAD_US_MAX
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Burial {
+    /// Leases that a steady look found lapsed, to be buried one by one.
+    lapsed: Vec<(Incarnation, DbTime)>,
+    /// Members whose session dropped, until they answer or die.
+    doubts: BTreeMap<Incarnation, Doubt>,
+}
+
+#[derive(Debug)]
+struct Doubt {
+    n_refused: u32,
+    /// `None`: a probe is under way, or the refusals suffice.
+    probe_at: Option<MonotonicUs>,
+}
+
+impl Burial {
+    /// Starts to probe that member.
+    pub fn doubt(&mut self, now: MonotonicUs, peer: Incarnation, members: &[Member]) {
+        if members.iter().any(|member| member.seat.incarnation == peer) {
+            self.doubts.entry(peer).or_insert(Doubt { n_refused: 0, probe_at: Some(now) });
+        }
+    }
+
+    pub fn probed(&mut self, now: MonotonicUs, peer: Incarnation, refused: bool, timings: &Timings) {
+        if !refused {
+            self.doubts.remove(&peer);
+        } else if let Some(doubt) = self.doubts.get_mut(&peer) {
+            doubt.n_refused += 1;
+            doubt.probe_at = (doubt.n_refused < REFUSALS).then(|| now.plus(timings.probe_us));
+        }
+    }
+
+    /// Sends the probes that are due.
+    pub fn probe(&mut self, now: MonotonicUs, members: &[Member], out: &mut Vec<Output>) {
+        for (incarnation, doubt) in &mut self.doubts {
+            if doubt.probe_at.take_if(|at| *at <= now).is_some() {
+                let member = members.iter().find(|member| member.seat.incarnation == *incarnation);
+                out.extend(member.map(|member| Output::Probe {
+                    incarnation: *incarnation,
+                    address: member.address.clone(),
+                }));
+            }
+        }
+    }
+
+    pub fn probe_due(&self) -> Option<MonotonicUs> {
+        self.doubts.values().filter_map(|doubt| doubt.probe_at).min()
+    }
+
+    /// Takes over what a look shows; `steady` at its coming, its own time included.
+    pub fn looked(&mut self, me: Incarnation, now: DbTime, members: &[Member], (steady, lease_us): (bool, i64)) {
+        self.doubts.retain(|incarnation, _| members.iter().any(|member| member.seat.incarnation == *incarnation));
+        let lapsed = members.iter().filter(|m| m.seat.incarnation != me && is_lapsed(m.lease_until, now, lease_us));
+        self.lapsed = lapsed.filter(|_| steady).map(|member| (member.seat.incarnation, member.lease_until)).collect();
+    }
+
+    /// The next one to bury; the caller is steady.
+    pub fn victim(&mut self, lease_us: i64) -> Option<(Incarnation, Evidence)> {
+        let refused = self.doubts.iter().find(|(_, doubt)| doubt.n_refused >= REFUSALS && doubt.probe_at.is_none());
+        if let Some((incarnation, _)) = refused {
+            return Some((*incarnation, Evidence::Refused));
+        }
+        let (incarnation, seen) = self.lapsed.pop()?;
+        Some((incarnation, Evidence::Lapsed { lease_us, seen }))
+    }
+
+    pub fn buried(&mut self, victim: Incarnation) {
+        self.doubts.remove(&victim);
+    }
+
+    /// The lock is held yet: one more refusal, soon, before it is asked again.
+    pub fn alive(&mut self, now: MonotonicUs, victim: Incarnation, timings: &Timings) {
+        if let Some(doubt) = self.doubts.get_mut(&victim) {
+            *doubt = Doubt { n_refused: REFUSALS - 1, probe_at: Some(now.plus(timings.retry_us)) };
+        }
+    }
+}
