@@ -1,12 +1,14 @@
 //! Who owns which channel, and how an event gets there. One node for now: everything is ours.
 
 pub mod directory;
-mod roster;
+pub mod member;
+pub mod roster;
 mod send_gate;
 pub mod slot;
 mod versions;
 
 pub use directory::Directory;
+pub use member::{Member, MemberOptions, Seen};
 pub use roster::Roster;
 pub use send_gate::{SendGate, boot_time_us};
 pub use slot::{ChannelSlot, SlotSpec};

@@ -1,7 +1,7 @@
 //! Every channel of the cluster, whoever owns it: small enough that a node knows a hundred thousand of others.
 
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use domain::{ChannelId, ChannelKey, CommunityId, Platform};
 use foldhash::fast::RandomState;
@@ -24,13 +24,56 @@ struct Maps {
     by_name: HashMap<(Platform, Box<str>), ChannelId, RandomState>,
 }
 
+/// Of which channels the storage may say something new.
+#[derive(Debug, Default)]
+pub enum Stale {
+    #[default]
+    Nothing,
+    Some(HashSet<ChannelId>),
+    All,
+}
+
+/// Channels by name of which more than this many changed at once are read one and all.
+const STALE_MAX: usize = 1_000;
+
 /// The channels by id and by name. Empty on a node that has no cluster: there the directory has them all.
 #[derive(Debug, Default)]
 pub struct Roster {
     maps: RwLock<Maps>,
+    stale: Mutex<Stale>,
 }
 
 impl Roster {
+    /// Somebody added, changed or removed this channel.
+    pub fn mark_stale(&self, id: ChannelId) {
+        let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *stale {
+            Stale::Nothing => *stale = Stale::Some(HashSet::from([id])),
+            Stale::Some(ids) if ids.len() >= STALE_MAX => *stale = Stale::All,
+            Stale::Some(ids) => drop(ids.insert(id)),
+            Stale::All => {}
+        }
+    }
+
+    /// Any channel may have been added, changed or removed.
+    pub fn mark_all_stale(&self) {
+        *self.stale.lock().unwrap_or_else(PoisonError::into_inner) = Stale::All;
+    }
+
+    /// What is to be read anew.
+    pub fn take_stale(&self) -> Stale {
+        std::mem::take(&mut *self.stale.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// It could not be read.
+    pub fn put_back(&self, stale: Stale) {
+        match stale {
+            Stale::Nothing => {}
+            Stale::Some(ids) => ids.into_iter().for_each(|id| self.mark_stale(id)),
+            Stale::All => self.mark_all_stale(),
+        }
+    }
+
     /// Adds channels, or changes what is known of them.
     pub fn add(&self, channels: impl IntoIterator<Item = SlotSpec>) {
         let mut maps = self.write();

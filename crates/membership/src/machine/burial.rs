@@ -66,15 +66,25 @@ impl Burial {
     }
 
     /// Takes over what a look shows; `steady` at its coming, its own time included.
-    pub fn looked(&mut self, me: Incarnation, now: DbTime, members: &[Member], (steady, lease_us): (bool, i64)) {
-        self.doubts.retain(|incarnation, _| members.iter().any(|member| member.seat.incarnation == *incarnation));
-        let lapsed = members.iter().filter(|m| m.seat.incarnation != me && is_lapsed(m.lease_until, now, lease_us));
-        self.lapsed = lapsed.filter(|_| steady).map(|member| (member.seat.incarnation, member.lease_until)).collect();
+    pub fn looked(
+        &mut self,
+        me: Incarnation,
+        now: DbTime,
+        members: &[Member],
+        (steady, lease_us): (bool, i64),
+    ) {
+        self.doubts
+            .retain(|incarnation, _| members.iter().any(|member| member.seat.incarnation == *incarnation));
+        let lapsed =
+            members.iter().filter(|m| m.seat.incarnation != me && is_lapsed(m.lease_until, now, lease_us));
+        self.lapsed =
+            lapsed.filter(|_| steady).map(|member| (member.seat.incarnation, member.lease_until)).collect();
     }
 
     /// The next one to bury; the caller is steady.
     pub fn victim(&mut self, lease_us: i64) -> Option<(Incarnation, Evidence)> {
-        let refused = self.doubts.iter().find(|(_, doubt)| doubt.n_refused >= REFUSALS && doubt.probe_at.is_none());
+        let refused =
+            self.doubts.iter().find(|(_, doubt)| doubt.n_refused >= REFUSALS && doubt.probe_at.is_none());
         if let Some((incarnation, _)) = refused {
             return Some((*incarnation, Evidence::Refused));
         }

@@ -112,7 +112,8 @@ impl Keys {
     /// Claims at once what others own: one of them died.
     pub fn retry_all(&mut self, now: MonotonicUs) {
         let asked = |entry: &Entry| entry.claim_at.is_some() || matches!(entry.phase, Phase::Claiming { .. });
-        let keys: Vec<_> = self.entries.iter().filter(|(_, entry)| asked(entry)).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<_> =
+            self.entries.iter().filter(|(_, entry)| asked(entry)).map(|(key, _)| key.clone()).collect();
         self.freed(now, &keys);
     }
 
@@ -184,7 +185,14 @@ impl Keys {
         first(&self.claims).into_iter().chain(first(&self.releases)).min()
     }
 
-    pub fn answered(&mut self, now: MonotonicUs, flight: Flight, answer: Answer, ctx: (&Rings, &Timings), out: &mut Vec<Output>) {
+    pub fn answered(
+        &mut self,
+        now: MonotonicUs,
+        flight: Flight,
+        answer: Answer,
+        ctx: (&Rings, &Timings),
+        out: &mut Vec<Output>,
+    ) {
         let (rings, timings) = ctx;
         match (flight.ask, answer) {
             (Ask::Claim { .. }, Answer::Claimed { claimed, owned_by_others, skipped }) => {
