@@ -25,18 +25,14 @@ const LAPSED_US: i64 = -1;
 struct Node {
     lease: LeaseConnection,
     me: Incarnation,
+    url: SecretString,
 }
 
 impl Node {
     async fn connect(test: &TestDatabase, me: u128) -> Self {
-        let me = Incarnation(me);
-        let mut lease = None;
-        eventually("the server lets us in", async || {
-            lease = LeaseConnection::connect(&SecretString::from(test.url.clone()), me).await.ok();
-            lease.is_some()
-        })
-        .await;
-        Self { lease: lease.expect("it is connected"), me }
+        let (me, url) = (Incarnation(me), SecretString::from(test.url.clone()));
+        let lease = connected(&url, me).await;
+        Self { lease, me, url }
     }
 
     async fn join(test: &TestDatabase, me: u128) -> Self {
@@ -47,12 +43,17 @@ impl Node {
         node
     }
 
-    /// The answer. On a busy machine one statement may take longer than it may: then it is asked again.
+    /// The answer. On a busy machine one statement may take longer than it may: then it is asked again, a claim also
+    /// where its answer did not come in time.
     async fn ask(&mut self, question: &Ask) -> Answer {
         let mut answer = None;
         eventually("an answer", async || {
             answer = match ask(&mut self.lease, question).await {
                 Err(StorageError::Timeout) => None,
+                Err(StorageError::Unavailable { .. }) if matches!(question, Ask::Claim { .. }) => {
+                    self.lease = connected(&self.url, self.me).await;
+                    None
+                }
                 answer => Some(answer.expect("an answer")),
             };
             answer.is_some()
@@ -92,6 +93,16 @@ impl Node {
             other => panic!("{other:?}"),
         }
     }
+}
+
+async fn connected(url: &SecretString, me: Incarnation) -> LeaseConnection {
+    let mut lease = None;
+    eventually("the server lets us in", async || {
+        lease = LeaseConnection::connect(url, me).await.ok();
+        lease.is_some()
+    })
+    .await;
+    lease.expect("it is connected")
 }
 
 /// Claimed, owned by others, skipped.

@@ -55,6 +55,9 @@ async fn a_new_session_takes_the_lock_from_the_old_one_of_its_own_incarnation_on
     new.lease.lock().await.unwrap();
     let mut other = Node::join(&test, 2).await;
     other.lease.lock().await.unwrap();
+    // The halves of an incarnation make its lock, so this one has the lock of the first.
+    let mut stranger = Node::connect(&test, 1 << 64).await;
+    assert_eq!(stranger.lease.lock().await, Err(StorageError::Busy), "held by another incarnation");
     new.lease.pulse(ASK_LIMIT).await.unwrap();
 }
 

@@ -3,6 +3,7 @@ use membership::{Epoch, Incarnation, NodeId};
 
 use super::{ALL_STATES, LAPSED_US, LONG_US, Node, key, lapsed, newcomer};
 use crate::cluster::{ASK_LIMIT, ask};
+use crate::db::Pools;
 use crate::testing::{self, streaming::eventually};
 use crate::tests::new_channel;
 use crate::tests::outbox::{reply, say};
@@ -146,25 +147,36 @@ async fn a_refused_node_is_buried_once_its_socket_is_closed_and_not_before() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn of_two_that_bury_each_other_one_lives() {
+    const WAITING: &str = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+         AND datname = current_database()";
     let test = testing::postgres().await;
-    for round in 0..20 {
-        let (mut one, mut two) =
-            (Node::connect(&test, 2 * round + 1).await, Node::connect(&test, 2 * round + 2).await);
-        for node in [&mut one, &mut two] {
-            let id = node.me.0;
-            node.ask(&Ask::Join(newcomer(id, &format!("node-{id}")))).await;
-        }
-        let (first, second) = (one.me, two.me);
-        let asks = [
-            Ask::Bury { me: first, victim: second, evidence: Evidence::Refused },
-            Ask::Bury { me: second, victim: first, evidence: Evidence::Refused },
-        ];
-        let answers = tokio::join!(ask(&mut one.lease, &asks[0]), ask(&mut two.lease, &asks[1]));
-        let n_buried = [&answers.0, &answers.1].iter().filter(|a| ***a == Ok(Answer::Buried)).count();
-        assert_eq!(n_buried, 1, "{answers:?}");
-    }
+    let Pools::Pg(pool) = test.db.pools() else { panic!("not PostgreSQL") };
+    // Neither holds its own lock, so each has the evidence.
+    let (mut one, mut two) = (Node::connect(&test, 1).await, Node::connect(&test, 2).await);
+    one.ask(&Ask::Join(newcomer(1, "node-1"))).await;
+    two.ask(&Ask::Join(newcomer(2, "node-2"))).await;
+    let bury = |me, victim| Ask::Bury { me, victim, evidence: Evidence::Refused };
+    let asks = [bury(one.me, two.me), bury(two.me, one.me)];
+    // Both begin before either can go on.
+    let mut held = pool.begin("BEGIN").await.unwrap();
+    sqlx::query("SELECT 1 FROM nodes FOR UPDATE").execute(&mut *held).await.unwrap();
+    let let_go = async {
+        eventually("both wait", async || {
+            let (n_waiting,): (i64,) = sqlx::query_as(WAITING).fetch_one(&**pool).await.unwrap();
+            n_waiting == 2
+        })
+        .await;
+        held.rollback().await.unwrap();
+    };
+    let (first, second, ()) =
+        tokio::join!(ask(&mut one.lease, &asks[0]), ask(&mut two.lease, &asks[1]), let_go);
+    let n_buried = [&first, &second].iter().filter(|answer| ***answer == Ok(Answer::Buried)).count();
+    assert_eq!(n_buried, 1, "{first:?} {second:?}");
+    let living = sqlx::query_as("SELECT COUNT(*) FROM nodes WHERE state <> 'dead'");
+    let (n_living,): (i64,) = living.fetch_one(&**pool).await.unwrap();
+    assert_eq!(n_living, 1);
 }
 
 #[tokio::test]
