@@ -1,6 +1,7 @@
 //! Who owns which channel, and how an event gets there. One node for now: everything is ours.
 
 pub mod directory;
+pub mod links;
 pub mod member;
 pub mod roster;
 mod send_gate;

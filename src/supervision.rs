@@ -19,16 +19,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actors::{Services, outbox};
+use crate::cluster::SendGate;
 use crate::config::Config;
 use crate::limits::Limiter;
 use crate::messages::{Board, ByteBudget, Clock};
 use crate::telemetry::metric_names;
+use clustering::Clustering;
 use parts::Wiring;
 use spawner::NodeSpawner;
 use supervisor::{Supervisor, SupervisorMsg};
+use tree::Part;
 use watchdog::{LastAbort, Pulse, Watchdog};
 
 pub mod boot;
+pub mod clustering;
 pub mod data_dir;
 pub mod memory;
 pub mod operator;
@@ -74,6 +78,8 @@ pub struct Node {
     stop_hub: CancellationToken,
     /// Cancelled when an operator wants the node to stop softly.
     pub drain: CancellationToken,
+    /// `None`: the node is alone.
+    pub clustering: Option<Arc<Clustering>>,
     /// Held as long as the node uses its data folder.
     _lock: data_dir::Lock,
 }
@@ -97,7 +103,15 @@ impl Node {
         let sampler = memory::Sampler::open(&config.limits)?;
         let events = boot::event_log(&config);
         let notes = Arc::clone(&events.recorder);
-        let directory = boot::directory(&config, sampler.memory(), notes, Arc::clone(&spawner));
+        let mut directory = boot::directory(&config, sampler.memory(), notes, Arc::clone(&spawner));
+        let clustering = if config.cluster.enabled {
+            let gate = Arc::new(SendGate::shut());
+            directory = directory.in_cluster(Arc::clone(&gate), Arc::default());
+            Some(Arc::new(Clustering::join(&config, incarnation, gate, &background).await?))
+        } else {
+            None
+        };
+        let directory = Arc::new(directory);
         let last_abort = LastAbort::take(&config.node.data_dir);
         let (http, urls) = boot::http_clients(&config)?;
         let services = boot::services(
@@ -127,7 +141,8 @@ impl Node {
             service_key: keys.service_key,
             http,
             limiter: Arc::new(Limiter::new(redis.clone(), NODES_SHARING_LIMITS)),
-            queue: boot::queue(&services, redis.as_ref()),
+            queue: boot::queue(&services, redis.as_ref(), clustering.as_ref()),
+            clustering: clustering.clone(),
             redis,
             board: Arc::new(Board::default()),
             send_budget: Arc::new(ByteBudget::new(config.limits.send_budget_bytes)),
@@ -141,7 +156,8 @@ impl Node {
             metrics: recorder.clone(),
             config: Arc::clone(&config),
         });
-        let parts = tree::parts().iter().map(|part| parts::child(*part, &wiring)).collect();
+        let wanted = tree::parts().iter().filter(|part| **part != Part::Ownership || clustering.is_some());
+        let parts = wanted.map(|part| parts::child(*part, &wiring)).collect();
         let (root, ended) = Actor::spawn(None, Supervisor { name: "node" }, parts).await?;
         spawner.root.store(Some(Arc::new(root.clone())));
         Self::watch(&config, &services, sampler, &background)?;
@@ -157,6 +173,7 @@ impl Node {
             stop_reading,
             stop_hub,
             drain,
+            clustering,
             _lock: lock,
         })
     }

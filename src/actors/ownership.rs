@@ -179,7 +179,7 @@ impl Ownership {
 
     async fn read_some(&self, ids: impl Iterator<Item = ChannelId>) -> Result<(), StorageError> {
         for id in ids {
-            match in_time(channels::by_id(&self.services.db, id)).await? {
+            match in_time(channels::get(&self.services.db, id)).await? {
                 Some(channel) if channel.is_active => self.know(vec![channel]).await,
                 _ => self.forget(id).await,
             }

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use chrono::{DateTime, Utc};
 use domain::{ChannelId, ChannelKey, Platform};
-use storage::Made;
+use storage::{ChangeKind, Made};
 use tokio::sync::watch;
 
+use super::roster::Roster;
 use super::send_gate::SendGate;
 use super::slot::{ChannelSlot, SlotSpec};
 use super::versions::Versions;
@@ -38,6 +39,8 @@ pub struct Directory {
     /// Takes notes of what happened; the event log's writer holds the other end.
     recorder: Arc<Recorder>,
     gate: Arc<SendGate>,
+    /// Every channel of the cluster. `None`: this node owns all there are.
+    roster: Option<Arc<Roster>>,
     /// Until when which channels are recorded.
     recordings: Mutex<HashMap<ChannelId, DateTime<Utc>>>,
     channel_bound: usize,
@@ -59,6 +62,7 @@ impl Directory {
             memory: Arc::default(),
             recorder: Arc::default(),
             gate: Arc::new(SendGate::open()),
+            roster: None,
             recordings: Mutex::default(),
             channel_bound,
             lines_wanted: false,
@@ -120,11 +124,17 @@ impl Directory {
         }
     }
 
-    /// Lets nothing be said while `gate` is shut.
+    /// Makes it the directory of one node of a cluster: nothing is said while `gate` is shut, and the cluster decides
+    /// which channels of `roster` are here.
     #[must_use]
-    pub fn with_gate(mut self, gate: Arc<SendGate>) -> Self {
-        self.gate = gate;
+    pub fn in_cluster(mut self, gate: Arc<SendGate>, roster: Arc<Roster>) -> Self {
+        (self.gate, self.roster) = (gate, Some(roster));
         self
+    }
+
+    /// Every channel of the cluster. `None`: this node owns all there are.
+    pub const fn roster(&self) -> Option<&Arc<Roster>> {
+        self.roster.as_ref()
     }
 
     /// Whether what the channels say may leave.
@@ -269,6 +279,10 @@ impl Directory {
     /// Passive ones read when they start.
     pub fn announce(&self, made: &[Made]) {
         let news: Vec<_> = made.iter().filter(|made| self.versions.is_news(made)).collect();
+        if let Some(roster) = &self.roster {
+            let of_channels = news.iter().filter(|made| made.change.kind == ChangeKind::Channels);
+            of_channels.for_each(|made| roster.mark(made.change.scope));
+        }
         if !news.is_empty() {
             self.reload(|slot| news.iter().any(|made| made.change.concerns(slot.id, slot.community_id)));
         }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use domain::{ChannelId, ChannelKey, CommunityId, Platform};
 use foldhash::fast::RandomState;
+use storage::ChangeScope;
 
 use super::slot::SlotSpec;
 
@@ -33,7 +34,7 @@ pub enum Stale {
     All,
 }
 
-/// Channels by name of which more than this many changed at once are read one and all.
+/// When more than this many are stale all are read.
 const STALE_MAX: usize = 1_000;
 
 /// The channels by id and by name. Empty on a node that has no cluster: there the directory has them all.
@@ -44,8 +45,15 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// Somebody added, changed or removed this channel.
-    pub fn mark_stale(&self, id: ChannelId) {
+    /// Channels of this scope were added, changed or removed.
+    pub fn mark(&self, scope: ChangeScope) {
+        match scope {
+            ChangeScope::Channel(id) => self.mark_stale(id),
+            ChangeScope::Community(_) | ChangeScope::Global => self.mark_all_stale(),
+        }
+    }
+
+    fn mark_stale(&self, id: ChannelId) {
         let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *stale {
             Stale::Nothing => *stale = Stale::Some(HashSet::from([id])),

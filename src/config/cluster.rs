@@ -1,4 +1,4 @@
-//! `[cluster]`: several nodes as one. Not in this version; its keys are checked all the same.
+//! `[cluster]`: several nodes as one.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +14,6 @@ use super::storage::StorageKind;
 /// Several nodes as one.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
-    /// Always off in this version.
     pub enabled: bool,
     /// `None` only while the cluster is off.
     pub listen: Option<SocketAddr>,
@@ -57,7 +56,6 @@ impl ClusterConfig {
         };
         cluster.check_lease(&mut section);
         if cluster.enabled {
-            section.refuse_not_yet("enabled");
             Self::check_needs(&mut section, storage);
         }
         cluster

@@ -12,6 +12,7 @@ use storage::{Db, StorageOptions};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use super::clustering::Clustering;
 use super::spawner::NodeSpawner;
 use super::watchdog::LastAbort;
 use crate::actors::Services;
@@ -93,12 +94,12 @@ pub fn directory(
     memory: Arc<Memory>,
     recorder: Arc<Recorder>,
     spawner: Arc<NodeSpawner>,
-) -> Arc<Directory> {
+) -> Directory {
     let budget = Arc::new(ByteBudget::new(config.limits.data_budget_bytes));
     let spawner: SharedSpawner = spawner;
     let lines_wanted = MODULES.iter().any(|spec| spec.lines);
     let directory = Directory::new(config.limits.channel_mailbox, budget, spawner);
-    Arc::new(directory.with_lines_wanted(lines_wanted).with_memory(memory).with_recorder(recorder))
+    directory.with_lines_wanted(lines_wanted).with_memory(memory).with_recorder(recorder)
 }
 
 pub fn services(
@@ -137,9 +138,12 @@ pub fn services(
     }
 }
 
-/// The queue; this node reads all of its partitions.
-pub fn queue(services: &Services, redis: Option<&Redis>) -> Arc<Queue> {
-    let (_one_node_owns_all, owned) = watch::channel(PartitionSet::ALL);
+/// The queue; a node that is alone reads all of its partitions.
+pub fn queue(services: &Services, redis: Option<&Redis>, clustering: Option<&Arc<Clustering>>) -> Arc<Queue> {
+    let owned = match clustering {
+        Some(clustering) => clustering.partitions.subscribe(),
+        None => watch::channel(PartitionSet::ALL).1,
+    };
     let far_bell = redis.cloned().map(StreamBell::new);
     Arc::new(Queue::with_far_bell(services.db.clone(), owned, far_bell))
 }
@@ -185,6 +189,10 @@ pub async fn load_channels(config: &Config, services: &Services, console: bool) 
     }
     for page in keys.chunks(PAGE as usize) {
         storage::channels::ensure_many(&services.db, page, services.clock.now()).await?;
+    }
+    if services.directory.roster().is_some() {
+        // The cluster decides which of them come here.
+        return Ok(());
     }
     let mut after: Option<ChannelId> = None;
     loop {

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use storage::Vault;
 use tokio_util::sync::CancellationToken;
 
+use super::clustering::Clustering;
 use super::operator::NodeOperator;
 use super::replicas::Replicas;
 use super::spawner::NodeSpawner;
@@ -53,6 +54,8 @@ pub struct Wiring {
     /// Bound once, so that a restart of the hub keeps its port.
     pub listener: std::net::TcpListener,
     pub console: bool,
+    /// `None`: the node is alone.
+    pub clustering: Option<Arc<Clustering>>,
     pub stop_reading: CancellationToken,
     pub stop_hub: CancellationToken,
     /// Cancelled by an operator who wants the node to stop softly.
@@ -106,6 +109,7 @@ impl Child for PartChild {
                 let changes = Changes { services: Arc::clone(&wiring.services) };
                 Ok(Actor::spawn_linked(None, changes, (), supervisor).await?.0.get_cell())
             }),
+            Part::Ownership => Box::pin(ownership(wiring, supervisor)),
             Part::Outbox => Box::pin(async move {
                 let outbox = Outbox { services: Arc::clone(&wiring.services) };
                 Ok(Actor::spawn_linked(None, outbox, (), supervisor).await?.0.get_cell())
@@ -132,6 +136,14 @@ async fn events(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell,
     });
     let actor = TaskActor { name: "events", run, tasks: wiring.spawner.tasks.clone() };
     Ok(Actor::spawn_linked(None, actor, (), supervisor).await?.0.get_cell())
+}
+
+async fn ownership(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
+    let clustering = wiring.clustering.as_ref();
+    let Some(ownership) = clustering.and_then(|clustering| clustering.ownership(&wiring.services)) else {
+        return Err(SpawnErr::StartupFailed("the node is in no cluster".into()));
+    };
+    Ok(Actor::spawn_linked(None, ownership, (), supervisor).await?.0.get_cell())
 }
 
 async fn modules(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {

@@ -12,7 +12,7 @@ use crate::machine::view::Rings;
 use crate::{Epoch, Incarnation, MonotonicUs, OwnedKey, Place, Timings};
 
 /// Keys of one claim or release.
-const BATCH_MAX: usize = 10_000;
+const BATCH_MAX: usize = 2_500;
 /// Hand-overs begin in slots of this length.
 const SLOT_US: i64 = 50_000;
 
