@@ -203,6 +203,11 @@ impl Node {
         Ok(())
     }
 
+    /// Cancelled when the cluster took this process for dead; never on a node that is alone.
+    pub fn died(&self) -> CancellationToken {
+        self.clustering.as_ref().map_or_else(CancellationToken::new, |clustering| clustering.died.clone())
+    }
+
     /// The wall clock of the node.
     pub fn clock(&self) -> &Clock {
         &self.services.clock

@@ -92,6 +92,7 @@ impl Actor for Ownership {
             OwnershipMsg::Tick => self.follow_channels().await,
             OwnershipMsg::Ended => {
                 if !self.left.is_cancelled() {
+                    tracing::error!("the thread that keeps the lease ended");
                     self.died.cancel();
                 }
             }
@@ -110,7 +111,10 @@ impl Ownership {
                     self.add(&mut granted);
                     self.hand_over(key, epoch);
                 }
-                Output::Died => self.died.cancel(),
+                Output::Died => {
+                    tracing::error!("the database says that this incarnation is dead");
+                    self.died.cancel();
+                }
                 Output::Left => self.left.cancel(),
                 Output::View(view) => {
                     tracing::info!(view = view.version, nodes = view.members.len(), "the ring changed");

@@ -96,6 +96,8 @@ struct Driver {
     backlog: Vec<Output>,
     see: watch::Sender<Seen>,
     owned: BTreeMap<OwnedKey, Epoch>,
+    /// It left or died.
+    is_over: bool,
 }
 
 impl Driver {
@@ -108,15 +110,27 @@ impl Driver {
         let lanes = [Lane::Lease, Lane::Members, Lane::Keys]
             .map(|lane| lane::open(lane, url.clone(), newcomer.me, inputs.clone()));
         let machine = Machine::new(newcomer, timings);
-        Self { machine, gate, lanes, inputs, outputs, backlog: Vec::new(), see, owned: BTreeMap::new() }
+        Self {
+            machine,
+            gate,
+            lanes,
+            inputs,
+            outputs,
+            backlog: Vec::new(),
+            see,
+            owned: BTreeMap::new(),
+            is_over: false,
+        }
     }
 
     async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let outputs = self.outputs.clone();
         self.step(Input::Tick);
-        while let Some(wake) = self.machine.next_wake() {
-            let wait = u64::try_from(wake.0.saturating_sub(boot_time_us())).unwrap_or(0);
-            let wait = Duration::from_micros(wait).min(WAKE_MAX);
+        while !self.is_over {
+            let wait = self.machine.next_wake().map_or(WAKE_MAX, |wake| {
+                let wait = u64::try_from(wake.0.saturating_sub(boot_time_us())).unwrap_or(0);
+                Duration::from_micros(wait).min(WAKE_MAX)
+            });
             tokio::select! {
                 Some(input) = inputs.recv() => self.step(input),
                 Ok(place) = outputs.reserve(), if !self.backlog.is_empty() => {
@@ -157,7 +171,10 @@ impl Driver {
         match output {
             Output::Granted { key, epoch, .. } => drop(self.owned.insert(key.clone(), *epoch)),
             Output::HandOver { key, .. } => drop(self.owned.remove(key)),
-            Output::Died | Output::Left => self.gate.end(),
+            Output::Died | Output::Left => {
+                self.gate.end();
+                self.is_over = true;
+            }
             _ => {}
         }
     }

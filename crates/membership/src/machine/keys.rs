@@ -148,10 +148,13 @@ impl Keys {
             return;
         }
         self.next_slot = now.plus(SLOT_US);
-        for _ in 0..(timings.moves_per_sec * SLOT_US / 1_000_000).max(1) {
+        let mut n_left = (timings.moves_per_sec * SLOT_US / 1_000_000).max(1);
+        while n_left > 0 {
             let Some(key) = self.moves.pop_first() else { break };
             let Some(Entry { phase: Phase::Mine(epoch), .. }) = self.entries.get(&key) else { continue };
             let (epoch, to) = (*epoch, self.heir(&key, rings));
+            // Where nobody follows nobody is overrun.
+            n_left -= i64::from(to.is_some());
             self.set_phase(&key, Phase::Moving(epoch));
             out.push(Output::HandOver { key, epoch, to });
         }
