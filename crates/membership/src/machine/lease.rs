@@ -76,9 +76,7 @@ impl Machine {
             Answer::Renewed { now: db_now, view, .. } => {
                 self.steady.sample(flight.sent_at, now, *db_now, &self.timings);
                 self.lease.open(now, flight.number, flight.sent_at.plus(self.timings.gate_us), out);
-                if *view > self.rings.version() {
-                    self.look_at = now;
-                }
+                self.heard(now, *view);
             }
             _ => {}
         }

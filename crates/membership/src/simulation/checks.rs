@@ -1,0 +1,71 @@
+//! What must hold at every step, and at the end.
+
+use crate::OwnedKey;
+use crate::model::Write;
+
+use super::World;
+
+impl World {
+    /// No write is committed but under the highest epoch, by its owner.
+    pub fn check_write(&mut self, write: &Write) {
+        if !self.db.is_owner(write) {
+            let owner = self.db.owners.get(&write.key).cloned();
+            self.breaks(format!("stale write {write:?}, but {owner:?}"));
+        }
+    }
+
+    /// Whoever is buried cannot send any more; and in a calm run nobody is.
+    pub fn check_burial(&mut self) {
+        let Some(victim) = self.db.buried.last().copied() else { return };
+        let sends = self.processes.iter().any(|p| p.me == victim && p.is_alive && p.gate_until > self.now);
+        if sends {
+            self.breaks(format!("{victim} was buried while its gate was open"));
+        }
+        if self.plan.is_calm {
+            self.breaks(format!("{victim} was buried though it renewed as soon as it could"));
+        }
+    }
+
+    /// A gate that opens is that of a living incarnation, and of nobody else's keys.
+    pub fn check_gate(&mut self, p: usize) {
+        let process = &self.processes[p];
+        if process.gate_until > self.now && self.db.is_dead(process.me) {
+            self.breaks(format!("the gate of {} opened after its death", self.processes[p].me));
+        }
+        let keys: Vec<_> = self.processes[p].serves.keys().cloned().collect();
+        for key in keys {
+            self.check_key(p, &key);
+        }
+    }
+
+    /// Of all who serve a key one may send, whatever the epochs.
+    pub fn check_key(&mut self, p: usize, key: &OwnedKey) {
+        let may_send = |q: usize| {
+            let process = &self.processes[q];
+            process.is_alive && process.gate_until > self.now && process.serves.contains_key(key)
+        };
+        if may_send(p)
+            && let Some(q) = self.others(p).into_iter().find(|q| may_send(*q))
+        {
+            let (a, b) = (self.processes[p].me, self.processes[q].me);
+            self.breaks(format!("{a} and {b} may both send for {key}"));
+        }
+    }
+
+    /// Wanted keys that nobody both serves and may send for.
+    pub fn not_owned(&self) -> Vec<OwnedKey> {
+        let is_owned = |key: &OwnedKey| {
+            self.processes.iter().any(|p| p.is_alive && p.gate_until > self.now && p.serves.contains_key(key))
+        };
+        self.wanted.keys().filter(|key| !is_owned(key)).cloned().collect()
+    }
+
+    /// For whoever looks into a broken run.
+    pub fn show(&self) -> String {
+        let mut text = format!("{:?}\n{:#?}\n", self.db.view, self.db.owners);
+        for process in self.processes.iter().filter(|p| p.is_alive) {
+            text += &format!("node {}: {:#?}\n", process.node, process.machine);
+        }
+        text
+    }
+}
