@@ -250,6 +250,9 @@ impl Machine {
         if self.lanes.is_free(Lane::Members, now)
             && let Some(ask) = self.members_ask(now)
         {
+            if matches!(ask, Ask::Leave { .. }) {
+                self.lease.close(out);
+            }
             self.lanes.send(now, Lane::Members, ask, out);
         }
         if self.lanes.is_free(Lane::Keys, now)

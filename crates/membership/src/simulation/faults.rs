@@ -7,6 +7,7 @@ use crate::{Input, OwnedKey};
 use super::{Event, HEALED_AT, MS, SEC, World, node_id};
 
 /// All of it is over when the time of healing comes.
+#[derive(Debug)]
 pub enum Fault {
     Pause,
     Crash,
@@ -62,6 +63,7 @@ impl World {
         let lasts = self.within(50 * MS, 8 * SEC);
         let until = (self.now + lasts).min(HEALED_AT);
         let Some(p) = alive.get(self.rng.random_range(0..alive.len().max(1))).copied() else { return };
+        if std::env::var("ONLY").is_ok() { println!("   p {p} {} until {until} db ahead {}", self.processes[p].me, self.db_ahead_us);}
         match fault {
             Fault::Pause => self.processes[p].paused_until = until,
             Fault::Crash => self.crash(p),

@@ -80,9 +80,11 @@ impl World {
                 self.db.end_sessions(victim);
             }
         }
+        if std::env::var("ONLY").is_ok() && input != Input::Tick { println!("{} p{p} in {input:?}", self.now);}
         let process = &mut self.processes[p];
         let outputs = process.machine.on(MonotonicUs(self.now + process.ahead_us), input);
         for output in outputs {
+ if std::env::var("ONLY").is_ok() { println!("{} p{p} out {output:?}", self.now);}
             self.carry_out(p, output);
         }
         let process = &self.processes[p];

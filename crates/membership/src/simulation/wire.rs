@@ -80,6 +80,7 @@ impl World {
             return;
         }
         let n_buried = self.db.buried.len();
+        if std::env::var("ONLY").is_ok() { println!("{} p{p} SERVE {number} answered {is_answered} {ask:?}", self.now);}
         let answer = self.db.answer(DbTime(self.now + self.db_ahead_us), ask);
         if self.db.buried.len() > n_buried {
             self.check_burial();
