@@ -24,7 +24,7 @@ const SEC: i64 = 1_000_000;
 /// Nothing goes wrong any more from here on.
 const HEALED_AT: i64 = 22 * SEC;
 /// All keys must be owned again by then.
-const OWNED_WITHIN: i64 = 12 * SEC;
+const OWNED_WITHIN: i64 = 8 * SEC;
 /// A run of the usual length has about 3,000.
 const EVENTS_MAX: u32 = 200_000;
 

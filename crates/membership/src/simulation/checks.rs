@@ -1,7 +1,7 @@
 //! What must hold at every step, and at the end.
 
 use crate::OwnedKey;
-use crate::model::Write;
+use crate::model::{Owner, Write};
 
 use super::World;
 
@@ -52,12 +52,15 @@ impl World {
         }
     }
 
-    /// Wanted keys that nobody both serves and may send for.
+    /// Wanted keys that nobody both serves and may send for, and keys of somebody who lives and does not know of it.
     pub fn not_owned(&self) -> Vec<OwnedKey> {
-        let is_owned = |key: &OwnedKey| {
-            self.processes.iter().any(|p| p.is_alive && p.gate_until > self.now && p.serves.contains_key(key))
+        let alive = || self.processes.iter().filter(|process| process.is_alive);
+        let is_served = |key: &&OwnedKey| alive().any(|p| p.gate_until > self.now && p.serves.contains_key(key));
+        let is_forgotten = |(key, owner): &(&OwnedKey, &Owner)| {
+            !owner.is_released && alive().any(|p| p.me == owner.by && !p.serves.contains_key(key))
         };
-        self.wanted.keys().filter(|key| !is_owned(key)).cloned().collect()
+        let missing = self.wanted.keys().filter(|key| !is_served(key));
+        missing.chain(self.db.owners.iter().filter(is_forgotten).map(|(key, _)| key)).cloned().collect()
     }
 
     /// For whoever looks into a broken run.

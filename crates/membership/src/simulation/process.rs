@@ -114,6 +114,9 @@ impl World {
             }
             Output::HandOver { key, epoch, .. } => {
                 self.n_handed_over += 1;
+                if self.plan.is_calm {
+                    self.breaks(format!("{key} moved for nothing"));
+                }
                 let within = self.within(MS, 50 * MS);
                 self.after(within, Event::Drain(p, key, epoch));
             }
