@@ -1,6 +1,7 @@
 //! What must hold at every step, and at the end.
 
 use crate::OwnedKey;
+use crate::ask::{Seat, State, View};
 use crate::model::{Owner, Write};
 
 use super::World;
@@ -23,6 +24,15 @@ impl World {
         }
         if self.plan.is_calm {
             self.breaks(format!("{victim} was buried though it renewed as soon as it could"));
+        }
+    }
+
+    /// No view leaves out who is active, and was in the last one.
+    pub fn check_view(&mut self, before: &View) {
+        let is_active = |seat: &&Seat| self.db.nodes.get(&seat.incarnation).is_some_and(|n| n.state == State::Active);
+        let lost = before.members.iter().filter(is_active).find(|seat| !self.db.view.members.contains(seat));
+        if let Some(lost) = lost {
+            self.breaks(format!("{lost:?} was left out"));
         }
     }
 

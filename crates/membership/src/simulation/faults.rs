@@ -7,7 +7,6 @@ use crate::{Input, OwnedKey};
 use super::{Event, HEALED_AT, MS, SEC, World, node_id};
 
 /// All of it is over when the time of healing comes.
-#[derive(Debug)]
 pub enum Fault {
     Pause,
     Crash,
@@ -22,7 +21,7 @@ pub enum Fault {
     Join,
     /// A second process with the node id of one that lives.
     Twin,
-    /// Peers think that a session dropped.
+    /// Peers think that a session dropped, and the address refuses: only the lock speaks for it.
     FalseHint,
     /// An operator ties a key to a node, or unties it.
     Pin,
@@ -63,13 +62,11 @@ impl World {
         let lasts = self.within(50 * MS, 8 * SEC);
         let until = (self.now + lasts).min(HEALED_AT);
         let Some(p) = alive.get(self.rng.random_range(0..alive.len().max(1))).copied() else { return };
-        if std::env::var("ONLY").is_ok() { println!("   p {p} {} until {until} db ahead {}", self.processes[p].me, self.db_ahead_us);}
         match fault {
             Fault::Pause => self.processes[p].paused_until = until,
             Fault::Crash => self.crash(p),
             Fault::Cut => {
                 self.processes[p].cut_until = until;
-                self.forget_session(p);
                 self.after(300 * MS, Event::Input(p, Input::LeaseSessionLost));
             }
             Fault::Outage => self.fail_database(),
@@ -87,6 +84,7 @@ impl World {
             Fault::Join => self.start(3),
             Fault::Twin => self.start(self.processes[p].node),
             Fault::FalseHint => {
+                self.processes[p].refuses_until = until;
                 for q in self.others(p) {
                     self.tell(q, Input::PeerDropped(self.processes[p].me));
                 }

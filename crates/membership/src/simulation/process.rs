@@ -19,6 +19,8 @@ pub struct Process {
     pub paused_until: i64,
     /// Without the database until then.
     pub cut_until: i64,
+    /// Its address refuses until then, though it lives.
+    pub refuses_until: i64,
     /// The session that renews; `None`: to be made.
     pub session: Option<u64>,
     /// Its clock is ahead by this.
@@ -54,6 +56,7 @@ impl World {
             is_draining: false,
             paused_until: 0,
             cut_until: 0,
+            refuses_until: 0,
             session: None,
             ahead_us: self.rng.random_range(0..1_000_000 * SEC),
             wake_at: None,
@@ -80,12 +83,14 @@ impl World {
                 self.db.end_sessions(victim);
             }
         }
-        if std::env::var("ONLY").is_ok() && input != Input::Tick { println!("{} p{p} in {input:?}", self.now);}
+        let is_session_lost = input == Input::LeaseSessionLost;
         let process = &mut self.processes[p];
         let outputs = process.machine.on(MonotonicUs(self.now + process.ahead_us), input);
         for output in outputs {
- if std::env::var("ONLY").is_ok() { println!("{} p{p} out {output:?}", self.now);}
             self.carry_out(p, output);
+        }
+        if is_session_lost {
+            self.forget_session(p);
         }
         let process = &self.processes[p];
         let next = process.machine.next_wake().map(|at| (at.0 - process.ahead_us).max(self.now + 1));
@@ -99,7 +104,9 @@ impl World {
         match output {
             Output::Ask { number, lane, ask } => self.send(p, (number, lane, ask)),
             Output::Probe { incarnation, address } => {
-                let listens = self.processes.iter().any(|q| q.is_alive && q.node.to_string() == address);
+                let listens = self.processes.iter().any(|q| {
+                    q.is_alive && q.refuses_until <= self.now && q.node.to_string() == address
+                });
                 let within = self.within(MS, 5 * MS);
                 self.after(within, Event::Input(p, Input::Probed { incarnation, refused: !listens }));
             }

@@ -55,12 +55,11 @@ impl World {
     fn lose(&mut self, p: usize, within: i64, number: u64, lane: Lane) {
         if lane == Lane::Lease {
             self.after(within, Event::Input(p, Input::LeaseSessionLost));
-            self.forget_session(p);
         }
         self.after(within, Event::Input(p, Input::Lost { number }));
     }
 
-    /// The process makes a new session; the database frees the lock of the old one when it notices.
+    /// The process shut its gate and makes a new session; the database frees the lock of the old one when it notices.
     pub fn forget_session(&mut self, p: usize) {
         if let Some(session) = self.processes[p].session.take() {
             let within = self.within(20 * MS, 5 * SEC);
@@ -79,12 +78,12 @@ impl World {
             }
             return;
         }
-        let n_buried = self.db.buried.len();
-        if std::env::var("ONLY").is_ok() { println!("{} p{p} SERVE {number} answered {is_answered} {ask:?}", self.now);}
+        let (n_buried, view) = (self.db.buried.len(), self.db.view.clone());
         let answer = self.db.answer(DbTime(self.now + self.db_ahead_us), ask);
         if self.db.buried.len() > n_buried {
             self.check_burial();
         }
+        self.check_view(&view);
         if is_answered {
             let within = self.within(MS / 2, 8 * MS);
             self.after(within, Event::Input(p, Input::Answer { number, answer }));
