@@ -10,6 +10,8 @@ mod lanes;
 mod lease;
 mod members;
 mod steady;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use crate::ask::{Answer, Ask, From, Member, Newcomer, State, View};
@@ -145,7 +147,9 @@ impl Machine {
             }
             Input::LeaseSessionLost => self.lease.session_lost(self.lanes.next_number(), &mut out),
             Input::PeerDropped(peer) => self.burial.doubt(now, peer, &self.members),
-            Input::Probed { incarnation, refused } => self.burial.probed(now, incarnation, refused, &self.timings),
+            Input::Probed { incarnation, refused } => {
+                self.burial.probed(now, incarnation, refused, &self.timings)
+            }
             Input::ViewHeard(version) => self.heard(now, version),
             Input::Wanted(keys) => self.keys.want(now, keys, &self.rings),
             Input::Unwanted(key) => self.keys.unwant(now, &key),
@@ -169,7 +173,9 @@ impl Machine {
             (Lane::Members, self.members_due()),
             (Lane::Keys, self.keys.ask_due().filter(|_| self.life != Life::Outside)),
         ];
-        let asks = lanes.into_iter().filter_map(|(lane, due)| self.lanes.free_at(lane).zip(due).map(|(a, b)| a.max(b)));
+        let asks = lanes
+            .into_iter()
+            .filter_map(|(lane, due)| self.lanes.free_at(lane).zip(due).map(|(a, b)| a.max(b)));
         asks.chain(self.lease.gate_until()).chain(self.burial.probe_due()).chain(self.keys.move_due()).min()
     }
 

@@ -67,7 +67,9 @@ impl Database {
                 self.node(me).lease_until = lease_until;
                 Answer::Renewed { now, lease_until, view: self.view.version }
             }
-            Ask::Look { .. } => Answer::Look { now, members: self.living().cloned().collect(), view: self.view.clone() },
+            Ask::Look { .. } => {
+                Answer::Look { now, members: self.living().cloned().collect(), view: self.view.clone() }
+            }
             Ask::Enter { me, state } => {
                 let node = self.node(me);
                 node.state = node.state.max(state);
@@ -77,10 +79,15 @@ impl Database {
             Ask::Bury { victim, evidence, .. } => self.bury(now, victim, evidence),
             Ask::Leave { me } => {
                 self.node(me).state = State::Dead;
-                self.owners.values_mut().filter(|owner| owner.by == me).for_each(|owner| owner.is_released = true);
+                self.owners
+                    .values_mut()
+                    .filter(|owner| owner.by == me)
+                    .for_each(|owner| owner.is_released = true);
                 Answer::Left
             }
-            Ask::Publish { version, .. } if version != self.view.version => Answer::Outdated(self.view.clone()),
+            Ask::Publish { version, .. } if version != self.view.version => {
+                Answer::Outdated(self.view.clone())
+            }
             Ask::Publish { version, members, .. } => {
                 self.view = View { version: version + 1, members, published_at: now };
                 Answer::Published(self.view.clone())
@@ -89,7 +96,8 @@ impl Database {
             Ask::Release { me, keys } => {
                 let mut n_released = 0;
                 for (key, epoch) in keys {
-                    let mine = |owner: &&mut Owner| owner.by == me && owner.epoch == epoch && !owner.is_released;
+                    let mine =
+                        |owner: &&mut Owner| owner.by == me && owner.epoch == epoch && !owner.is_released;
                     if let Some(owner) = self.owners.get_mut(&key).filter(mine) {
                         owner.is_released = true;
                         n_released += 1;
@@ -159,7 +167,12 @@ impl Database {
         }
         let other = self.living().find(|m| m.seat.node == newcomer.node && m.seat.incarnation != newcomer.me);
         if let Some(Member { seat, address, lease_until, .. }) = other {
-            return Answer::Occupied { now, by: seat.incarnation, address: address.clone(), lease_until: *lease_until };
+            return Answer::Occupied {
+                now,
+                by: seat.incarnation,
+                address: address.clone(),
+                lease_until: *lease_until,
+            };
         }
         let Newcomer { me, node, address, roles, weight, protocol, lease_us, .. } = newcomer;
         let lease_until = DbTime(now.0 + lease_us);
@@ -208,7 +221,8 @@ impl Database {
                     continue;
                 }
             };
-            let epoch = before.map_or(Epoch(1), |o| if from == From::Mine { o.epoch } else { Epoch(o.epoch.0 + 1) });
+            let epoch =
+                before.map_or(Epoch(1), |o| if from == From::Mine { o.epoch } else { Epoch(o.epoch.0 + 1) });
             self.owners.insert(key.clone(), Owner { by: me, epoch, is_released: false });
             claimed.push(Claimed { key, epoch, from });
         }

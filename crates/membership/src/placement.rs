@@ -47,7 +47,12 @@ mod tests {
     use crate::ask::Seat;
 
     fn seat(node: &str, roles: &[Role]) -> Seat {
-        Seat { node: NodeId(node.to_owned()), incarnation: Incarnation(1), roles: roles.to_vec(), weight: 100 }
+        Seat {
+            node: NodeId(node.to_owned()),
+            incarnation: Incarnation(1),
+            roles: roles.to_vec(),
+            weight: 100,
+        }
     }
 
     fn owner(placement: &Placement, key: &str, place: &Place) -> Option<String> {

@@ -168,7 +168,11 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         let of = match &event {
-            Event::Wake(p) | Event::Input(p, _) | Event::Drain(p, ..) | Event::WriteTick(p) | Event::Began(p, _) => Some(*p),
+            Event::Wake(p)
+            | Event::Input(p, _)
+            | Event::Drain(p, ..)
+            | Event::WriteTick(p)
+            | Event::Began(p, _) => Some(*p),
             _ => None,
         };
         if let Some(process) = of.map(|p| &self.processes[p]) {
@@ -206,7 +210,10 @@ fn node_id(node: usize) -> NodeId {
     NodeId(format!("node-{node}"))
 }
 
-#[expect(clippy::disallowed_methods, reason = "no setting of the program, and there is no configuration here")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no setting of the program, and there is no configuration here"
+)]
 fn n_seeds() -> u64 {
     std::env::var("MEMBERSHIP_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000)
 }
@@ -217,15 +224,23 @@ fn no_schedule_of_faults_breaks_a_promise() {
     let (mut total, mut slowest) = (Run::default(), 0);
     let n_seeds = n_seeds();
     for seed in 0..n_seeds {
-        let run = run(seed, Plan { is_calm: seed % 4 == 3, is_fence_off: false }).unwrap_or_else(|broken| panic!("{broken}"));
+        let run = run(seed, Plan { is_calm: seed % 4 == 3, is_fence_off: false })
+            .unwrap_or_else(|broken| panic!("{broken}"));
         total.n_events += run.n_events;
         total.n_committed += run.n_committed;
         total.n_buried += run.n_buried;
         total.n_handed_over += run.n_handed_over;
         slowest = slowest.max(run.owned_after_us);
     }
-    println!("{n_seeds} seeds in {:?}, owned again within {} ms, {total:?}", begun_at.elapsed(), slowest / MS);
-    assert!(total.n_committed > 0 && total.n_buried > 0 && total.n_handed_over > 0, "nothing went on: {total:?}");
+    println!(
+        "{n_seeds} seeds in {:?}, owned again within {} ms, {total:?}",
+        begun_at.elapsed(),
+        slowest / MS
+    );
+    assert!(
+        total.n_committed > 0 && total.n_buried > 0 && total.n_handed_over > 0,
+        "nothing went on: {total:?}"
+    );
 }
 
 #[test]

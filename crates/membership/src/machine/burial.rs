@@ -77,7 +77,13 @@ impl Burial {
 
     /// Notes a lease, and says whether its owner cannot send any more whatever the database's clock did: it has not
     /// renewed for as long as a gate is open.
-    pub fn watch(&mut self, now: MonotonicUs, of: Incarnation, lease_until: DbTime, timings: &Timings) -> bool {
+    pub fn watch(
+        &mut self,
+        now: MonotonicUs,
+        of: Incarnation,
+        lease_until: DbTime,
+        timings: &Timings,
+    ) -> bool {
         let (lease, since) = self.leases.entry(of).or_insert((lease_until, now));
         if *lease != lease_until {
             (*lease, *since) = (lease_until, now);
@@ -87,7 +93,8 @@ impl Burial {
 
     /// Takes over what a look showed that came now; `steady`: up to its own time.
     pub fn looked(&mut self, now: MonotonicUs, look: &Look<'_>, timings: &Timings) {
-        let is_there = |incarnation: &Incarnation| look.members.iter().any(|m| m.seat.incarnation == *incarnation);
+        let is_there =
+            |incarnation: &Incarnation| look.members.iter().any(|m| m.seat.incarnation == *incarnation);
         self.doubts.retain(|incarnation, _| is_there(incarnation));
         self.leases.retain(|incarnation, _| is_there(incarnation));
         self.lapsed.clear();
@@ -102,7 +109,8 @@ impl Burial {
 
     /// The next one to bury; the caller is steady.
     pub fn victim(&mut self, lease_us: i64) -> Option<(Incarnation, Evidence)> {
-        let refused = self.doubts.iter().find(|(_, doubt)| doubt.n_refused >= REFUSALS && doubt.probe_at.is_none());
+        let refused =
+            self.doubts.iter().find(|(_, doubt)| doubt.n_refused >= REFUSALS && doubt.probe_at.is_none());
         if let Some((incarnation, _)) = refused {
             return Some((*incarnation, Evidence::Refused));
         }

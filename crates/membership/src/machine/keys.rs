@@ -121,7 +121,8 @@ impl Keys {
     /// Claims at once what others own: one of them died.
     pub fn retry_all(&mut self, now: MonotonicUs) {
         let asked = |entry: &Entry| entry.claim_at.is_some() || matches!(entry.phase, Phase::Claiming { .. });
-        let keys: Vec<_> = self.entries.iter().filter(|(_, entry)| asked(entry)).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<_> =
+            self.entries.iter().filter(|(_, entry)| asked(entry)).map(|(key, _)| key.clone()).collect();
         self.freed(now, &keys);
     }
 

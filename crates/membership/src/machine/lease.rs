@@ -59,7 +59,13 @@ impl Machine {
         }
     }
 
-    pub(super) fn lease_answered(&mut self, now: MonotonicUs, flight: &Flight, answer: &Answer, out: &mut Vec<Output>) {
+    pub(super) fn lease_answered(
+        &mut self,
+        now: MonotonicUs,
+        flight: &Flight,
+        answer: &Answer,
+        out: &mut Vec<Output>,
+    ) {
         self.lease.renew_at = flight.sent_at.plus(self.timings.renew_us);
         match answer {
             Answer::Joined { now: db_now, .. } => {
@@ -74,7 +80,8 @@ impl Machine {
                 let silent = self.burial.watch(now, *by, *lease_until, &self.timings);
                 let bury = silent && lapsed && self.steady.is_steady(now, &self.timings);
                 let evidence = Evidence::Lapsed { lease_us, seen: *lease_until };
-                self.newcomer = Newcomer { predecessor: bury.then_some((*by, evidence)), ..self.newcomer.clone() };
+                self.newcomer =
+                    Newcomer { predecessor: bury.then_some((*by, evidence)), ..self.newcomer.clone() };
                 if bury {
                     self.lease.renew_at = now;
                 }

@@ -60,7 +60,13 @@ impl Machine {
         self.life == Life::Inside(State::Draining) && (!self.rings.is_seated() || !has_heirs)
     }
 
-    pub(super) fn members_answered(&mut self, now: MonotonicUs, flight: &Flight, answer: Answer, out: &mut Vec<Output>) {
+    pub(super) fn members_answered(
+        &mut self,
+        now: MonotonicUs,
+        flight: &Flight,
+        answer: Answer,
+        out: &mut Vec<Output>,
+    ) {
         match (&flight.ask, answer) {
             (Ask::Enter { state, .. }, Answer::Entered) => {
                 self.life = Life::Inside(*state);
@@ -86,7 +92,9 @@ impl Machine {
                 self.keys.retry_all(now);
             }
             (Ask::Bury { victim, .. }, Answer::Alive) => self.burial.alive(now, *victim, &self.timings),
-            (Ask::Bury { .. }, Answer::NotValid) => self.look_at = self.look_at.max(now.plus(self.timings.retry_us)),
+            (Ask::Bury { .. }, Answer::NotValid) => {
+                self.look_at = self.look_at.max(now.plus(self.timings.retry_us))
+            }
             (Ask::Publish { .. }, Answer::Published(view) | Answer::Outdated(view)) => {
                 self.adopt(now, 0, view, out);
                 if !self.rings.knows_all(&self.members) {
@@ -99,7 +107,10 @@ impl Machine {
 
     fn see(&mut self, members: Vec<Member>, out: &mut Vec<Output>) {
         let who = |members: &[Member]| -> Vec<_> {
-            members.iter().map(|member| (member.seat.incarnation, member.state, member.address.clone())).collect()
+            members
+                .iter()
+                .map(|member| (member.seat.incarnation, member.state, member.address.clone()))
+                .collect()
         };
         if who(&members) != who(&self.members) {
             out.push(Output::Members);

@@ -50,7 +50,8 @@ impl Steady {
 fn fits(old: Sample, new: Sample, timings: &Timings) -> bool {
     let by_database = new.now.0.saturating_sub(old.now.0);
     let (least, most) = (new.sent_at.0 - old.came_at.0, new.came_at.0 - old.sent_at.0);
-    by_database.saturating_sub(least) <= timings.gain_us_max() && most.saturating_sub(by_database) <= timings.clock_us_max
+    by_database.saturating_sub(least) <= timings.gain_us_max()
+        && most.saturating_sub(by_database) <= timings.clock_us_max
 }
 
 #[cfg(test)]

@@ -47,7 +47,13 @@ impl Rings {
     }
 
     /// Takes over a later view; `age_us`: how long ago it was published, as far as known. Says whether it was later.
-    pub fn adopt(&mut self, me: Incarnation, (now, age_us): (MonotonicUs, i64), view: View, timings: &Timings) -> bool {
+    pub fn adopt(
+        &mut self,
+        me: Incarnation,
+        (now, age_us): (MonotonicUs, i64),
+        view: View,
+        timings: &Timings,
+    ) -> bool {
         if view.version <= self.view.version {
             return false;
         }
@@ -67,7 +73,8 @@ impl Rings {
         self.version_looked = self.view.version;
         let vacant = OWNING.iter().any(|role| {
             let has_role = |seat: &&Seat| seat.roles.contains(role);
-            active(members).any(|seat| has_role(&seat)) && !self.unchanged(members).any(|seat| has_role(&seat))
+            active(members).any(|seat| has_role(&seat))
+                && !self.unchanged(members).any(|seat| has_role(&seat))
         });
         let none = self.unchanged(members).next().is_none();
         self.vacant_since = (vacant || none).then(|| self.vacant_since.unwrap_or(now));
@@ -76,7 +83,8 @@ impl Rings {
     /// Whether everybody in the view was seen since he entered: then no look is needed to go on.
     pub fn knows_all(&mut self, members: &[Member]) -> bool {
         let entered = |member: &&Member| member.state != State::Joining;
-        let known = |seat: &Seat| members.iter().filter(entered).any(|m| m.seat.incarnation == seat.incarnation);
+        let known =
+            |seat: &Seat| members.iter().filter(entered).any(|m| m.seat.incarnation == seat.incarnation);
         if self.view.members.iter().all(known) {
             self.version_looked = self.view.version;
         }

@@ -80,7 +80,10 @@ fn a_key_falls_to_the_same_node_for_ever() {
     let found: String =
         (0..40).map(|n| ring(&nodes).owner(&format!("channel:{n}")).unwrap().0.clone()).collect();
     assert_eq!(found, "cbabaaabacacbabcccbccbbbaabbcababbbccaba");
-    assert_eq!([point(&nodes[0], 0), point(&nodes[2], 149)], [8_277_010_872_302_405_747, 5_474_212_605_051_627_131]);
+    assert_eq!(
+        [point(&nodes[0], 0), point(&nodes[2], 149)],
+        [8_277_010_872_302_405_747, 5_474_212_605_051_627_131]
+    );
 }
 
 #[test]

@@ -29,7 +29,8 @@ impl World {
 
     /// No view leaves out who is active, and was in the last one.
     pub fn check_view(&mut self, before: &View) {
-        let is_active = |seat: &&Seat| self.db.nodes.get(&seat.incarnation).is_some_and(|n| n.state == State::Active);
+        let is_active =
+            |seat: &&Seat| self.db.nodes.get(&seat.incarnation).is_some_and(|n| n.state == State::Active);
         let lost = before.members.iter().filter(is_active).find(|seat| !self.db.view.members.contains(seat));
         if let Some(lost) = lost {
             self.breaks(format!("{lost:?} was left out"));
@@ -65,7 +66,8 @@ impl World {
     /// Wanted keys that nobody both serves and may send for, and keys of somebody who lives and does not know of it.
     pub fn not_owned(&self) -> Vec<OwnedKey> {
         let alive = || self.processes.iter().filter(|process| process.is_alive);
-        let is_served = |key: &&OwnedKey| alive().any(|p| p.gate_until > self.now && p.serves.contains_key(key));
+        let is_served =
+            |key: &&OwnedKey| alive().any(|p| p.gate_until > self.now && p.serves.contains_key(key));
         let is_forgotten = |(key, owner): &(&OwnedKey, &Owner)| {
             !owner.is_released && alive().any(|p| p.me == owner.by && !p.serves.contains_key(key))
         };

@@ -36,7 +36,9 @@ impl World {
         for _ in 0..n_faults {
             let kind = self.within(0, 13);
             let fault = match kind {
-                _ if self.plan.is_calm => [Fault::Outage, Fault::ClockStep].into_iter().nth(usize::from(kind > 6)),
+                _ if self.plan.is_calm => {
+                    [Fault::Outage, Fault::ClockStep].into_iter().nth(usize::from(kind > 6))
+                }
                 0 | 1 => Some(Fault::Pause),
                 2 | 3 => Some(Fault::Crash),
                 4 => Some(Fault::Cut),
@@ -99,7 +101,8 @@ impl World {
             }
             Fault::Unwant => {
                 let at = self.rng.random_range(0..self.wanted.len());
-                let Some((key, place)) = self.wanted.iter().nth(at).map(|(key, place)| (key.clone(), place.clone()))
+                let Some((key, place)) =
+                    self.wanted.iter().nth(at).map(|(key, place)| (key.clone(), place.clone()))
                 else {
                     return;
                 };

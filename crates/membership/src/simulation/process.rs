@@ -6,7 +6,7 @@ use rand::RngExt;
 
 use crate::ask::{Newcomer, Role};
 use crate::model::Write;
-use crate::{Epoch, Incarnation, Input, Machine, MonotonicUs, OwnedKey, Output};
+use crate::{Epoch, Incarnation, Input, Machine, MonotonicUs, Output, OwnedKey};
 
 use super::{Event, MS, SEC, World, node_id};
 
@@ -104,9 +104,10 @@ impl World {
         match output {
             Output::Ask { number, lane, ask } => self.send(p, (number, lane, ask)),
             Output::Probe { incarnation, address } => {
-                let listens = self.processes.iter().any(|q| {
-                    q.is_alive && q.refuses_until <= self.now && q.node.to_string() == address
-                });
+                let listens = self
+                    .processes
+                    .iter()
+                    .any(|q| q.is_alive && q.refuses_until <= self.now && q.node.to_string() == address);
                 let within = self.within(MS, 5 * MS);
                 self.after(within, Event::Input(p, Input::Probed { incarnation, refused: !listens }));
             }
