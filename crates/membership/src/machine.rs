@@ -148,7 +148,7 @@ impl Machine {
             Input::LeaseSessionLost => self.lease.session_lost(self.lanes.next_number(), &mut out),
             Input::PeerDropped(peer) => self.burial.doubt(now, peer, &self.members),
             Input::Probed { incarnation, refused } => {
-                self.burial.probed(now, incarnation, refused, &self.timings)
+                self.burial.probed(now, incarnation, refused, &self.timings);
             }
             Input::ViewHeard(version) => self.heard(now, version),
             Input::Wanted(keys) => self.keys.want(now, keys, &self.rings),

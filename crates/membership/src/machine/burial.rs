@@ -11,6 +11,9 @@ const AHEAD_US_MAX: i64 = 1_000_000;
 /// Refusals before the database is asked whether the lock is free too.
 const REFUSALS: u32 = 2;
 
+/// Of the time to a probe after the lock was found held.
+const DOUBLINGS_MAX: u32 = 5;
+
 /// By the rule of [`Evidence::Lapsed`].
 pub(crate) const fn is_lapsed(lease_until: DbTime, now: DbTime, lease_us: i64) -> bool {
     lease_until.0 < now.0 || lease_until.0 > now.0 + lease_us + AHEAD_US_MAX
@@ -37,6 +40,8 @@ pub(super) struct Look<'a> {
 #[derive(Debug)]
 struct Doubt {
     n_refused: u32,
+    /// Burials that found the lock held; each doubles the time to the next probe.
+    n_held: u32,
     /// `None`: a probe is under way, or the refusals suffice.
     probe_at: Option<MonotonicUs>,
 }
@@ -45,7 +50,7 @@ impl Burial {
     /// Starts to probe that member.
     pub fn doubt(&mut self, now: MonotonicUs, peer: Incarnation, members: &[Member]) {
         if members.iter().any(|member| member.seat.incarnation == peer) {
-            self.doubts.entry(peer).or_insert(Doubt { n_refused: 0, probe_at: Some(now) });
+            self.doubts.entry(peer).or_insert(Doubt { n_refused: 0, n_held: 0, probe_at: Some(now) });
         }
     }
 
@@ -122,10 +127,12 @@ impl Burial {
         self.doubts.remove(&victim);
     }
 
-    /// The lock is held yet: one more refusal, soon, before it is asked again.
+    /// The lock is held yet: one more refusal, at first soon, before it is asked again.
     pub fn alive(&mut self, now: MonotonicUs, victim: Incarnation, timings: &Timings) {
         if let Some(doubt) = self.doubts.get_mut(&victim) {
-            *doubt = Doubt { n_refused: REFUSALS - 1, probe_at: Some(now.plus(timings.retry_us)) };
+            let wait_us = timings.retry_us << doubt.n_held;
+            let n_held = (doubt.n_held + 1).min(DOUBLINGS_MAX);
+            *doubt = Doubt { n_refused: REFUSALS - 1, n_held, probe_at: Some(now.plus(wait_us)) };
         }
     }
 }

@@ -91,9 +91,8 @@ impl Machine {
                 self.see(others.cloned().collect(), out);
                 self.keys.retry_all(now);
             }
-            (Ask::Bury { victim, .. }, Answer::Alive) => self.burial.alive(now, *victim, &self.timings),
-            (Ask::Bury { .. }, Answer::NotValid) => {
-                self.look_at = self.look_at.max(now.plus(self.timings.retry_us))
+            (Ask::Bury { victim, .. }, Answer::Alive | Answer::NotValid) => {
+                self.burial.alive(now, *victim, &self.timings);
             }
             (Ask::Publish { .. }, Answer::Published(view) | Answer::Outdated(view)) => {
                 self.adopt(now, 0, view, out);

@@ -77,10 +77,8 @@ impl World {
 
     /// For whoever looks into a broken run.
     pub fn show(&self) -> String {
-        let mut text = format!("{:?}\n{:#?}\n", self.db.view, self.db.owners);
-        for process in self.processes.iter().filter(|p| p.is_alive) {
-            text += &format!("node {}: {:#?}\n", process.node, process.machine);
-        }
-        text
+        let alive: Vec<_> =
+            self.processes.iter().filter(|process| process.is_alive).map(|p| &p.machine).collect();
+        format!("{:?}\n{:#?}\n{alive:#?}", self.db.view, self.db.owners)
     }
 }
