@@ -30,6 +30,7 @@ pub struct MonotonicUs(pub i64);
 
 impl MonotonicUs {
     /// Later by so many microseconds.
+    #[must_use]
     pub const fn plus(self, us: i64) -> Self {
         Self(self.0.saturating_add(us))
     }

@@ -6,8 +6,12 @@
 pub mod ask;
 mod ids;
 mod machine;
+#[cfg(test)]
+mod model;
 mod placement;
 mod ring;
+#[cfg(test)]
+mod simulation;
 mod timings;
 
 pub use ids::{DbTime, Epoch, Incarnation, MonotonicUs, NodeId, OwnedKey};

@@ -10,13 +10,15 @@ mod lanes;
 mod lease;
 mod members;
 mod steady;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use crate::ask::{Answer, Ask, From, Member, Newcomer, State, View};
 use crate::{Epoch, Incarnation, MonotonicUs, NodeId, OwnedKey, Place, Timings};
 
 use self::burial::Burial;
-use self::keys::Keys;
+use self::keys::{Around, Keys};
 pub use self::lanes::Lane;
 use self::lanes::{Flight, Lanes};
 use self::lease::Lease;
@@ -146,10 +148,9 @@ impl Machine {
             Input::LeaseSessionLost => self.lease.session_lost(self.lanes.next_number(), &mut out),
             Input::PeerDropped(peer) => self.burial.doubt(now, peer, &self.members),
             Input::Probed { incarnation, refused } => {
-                self.burial.probed(now, incarnation, refused, &self.timings)
+                self.burial.probed(now, incarnation, refused, &self.timings);
             }
-            Input::ViewHeard(version) if version > self.rings.version() => self.look_at = now,
-            Input::ViewHeard(_) => {}
+            Input::ViewHeard(version) => self.heard(now, version),
             Input::Wanted(keys) => self.keys.want(now, keys, &self.rings),
             Input::Unwanted(key) => self.keys.unwant(now, &key),
             Input::Drained { key, epoch } => self.keys.drained(now, &key, epoch),
@@ -198,6 +199,12 @@ impl Machine {
         self.keys.epoch(key)
     }
 
+    const fn heard(&mut self, now: MonotonicUs, version: i64) {
+        if version > self.rings.version() {
+            self.look_at = now;
+        }
+    }
+
     const fn me(&self) -> Incarnation {
         self.newcomer.me
     }
@@ -208,7 +215,10 @@ impl Machine {
             answer => match flight.lane {
                 Lane::Lease => self.lease_answered(now, &flight, &answer, out),
                 Lane::Members => self.members_answered(now, &flight, answer, out),
-                Lane::Keys => self.keys.answered(now, flight, answer, (&self.rings, &self.timings), out),
+                Lane::Keys => {
+                    let around = Around { now, rings: &self.rings, timings: &self.timings };
+                    self.keys.answered(&around, flight, answer, out);
+                }
             },
         }
     }
@@ -246,6 +256,9 @@ impl Machine {
         if self.lanes.is_free(Lane::Members, now)
             && let Some(ask) = self.members_ask(now)
         {
+            if matches!(ask, Ask::Leave { .. }) {
+                self.lease.close(out);
+            }
             self.lanes.send(now, Lane::Members, ask, out);
         }
         if self.lanes.is_free(Lane::Keys, now)

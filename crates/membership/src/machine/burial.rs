@@ -11,6 +11,9 @@ const AHEAD_US_MAX: i64 = 1_000_000;
 /// Refusals before the database is asked whether the lock is free too.
 const REFUSALS: u32 = 2;
 
+/// Of the time to a probe after the lock was found held.
+const DOUBLINGS_MAX: u32 = 5;
+
 /// By the rule of [`Evidence::Lapsed`].
 pub(crate) const fn is_lapsed(lease_until: DbTime, now: DbTime, lease_us: i64) -> bool {
     lease_until.0 < now.0 || lease_until.0 > now.0 + lease_us + AHEAD_US_MAX
@@ -20,13 +23,25 @@ pub(crate) const fn is_lapsed(lease_until: DbTime, now: DbTime, lease_us: i64) -
 pub(super) struct Burial {
     /// Leases that a steady look found lapsed, to be buried one by one.
     lapsed: Vec<(Incarnation, DbTime)>,
+    /// The lease of each as last seen, and since when it is the same.
+    leases: BTreeMap<Incarnation, (DbTime, MonotonicUs)>,
     /// Members whose session dropped, until they answer or die.
     doubts: BTreeMap<Incarnation, Doubt>,
+}
+
+/// A look's answer, and who asked.
+pub(super) struct Look<'a> {
+    pub me: Incarnation,
+    pub db_now: DbTime,
+    pub members: &'a [Member],
+    pub is_steady: bool,
 }
 
 #[derive(Debug)]
 struct Doubt {
     n_refused: u32,
+    /// Burials that found the lock held; each doubles the time to the next probe.
+    n_held: u32,
     /// `None`: a probe is under way, or the refusals suffice.
     probe_at: Option<MonotonicUs>,
 }
@@ -35,7 +50,7 @@ impl Burial {
     /// Starts to probe that member.
     pub fn doubt(&mut self, now: MonotonicUs, peer: Incarnation, members: &[Member]) {
         if members.iter().any(|member| member.seat.incarnation == peer) {
-            self.doubts.entry(peer).or_insert(Doubt { n_refused: 0, probe_at: Some(now) });
+            self.doubts.entry(peer).or_insert(Doubt { n_refused: 0, n_held: 0, probe_at: Some(now) });
         }
     }
 
@@ -65,20 +80,36 @@ impl Burial {
         self.doubts.values().filter_map(|doubt| doubt.probe_at).min()
     }
 
-    /// Takes over what a look shows; `steady` at its coming, its own time included.
-    pub fn looked(
+    /// Notes a lease, and says whether its owner cannot send any more whatever the database's clock did: it has not
+    /// renewed for as long as a gate is open.
+    pub fn watch(
         &mut self,
-        me: Incarnation,
-        now: DbTime,
-        members: &[Member],
-        (steady, lease_us): (bool, i64),
-    ) {
-        self.doubts
-            .retain(|incarnation, _| members.iter().any(|member| member.seat.incarnation == *incarnation));
-        let lapsed =
-            members.iter().filter(|m| m.seat.incarnation != me && is_lapsed(m.lease_until, now, lease_us));
-        self.lapsed =
-            lapsed.filter(|_| steady).map(|member| (member.seat.incarnation, member.lease_until)).collect();
+        now: MonotonicUs,
+        of: Incarnation,
+        lease_until: DbTime,
+        timings: &Timings,
+    ) -> bool {
+        let (lease, since) = self.leases.entry(of).or_insert((lease_until, now));
+        if *lease != lease_until {
+            (*lease, *since) = (lease_until, now);
+        }
+        since.plus(timings.gate_us) <= now
+    }
+
+    /// Takes over what a look showed that came now; `steady`: up to its own time.
+    pub fn looked(&mut self, now: MonotonicUs, look: &Look<'_>, timings: &Timings) {
+        let is_there =
+            |incarnation: &Incarnation| look.members.iter().any(|m| m.seat.incarnation == *incarnation);
+        self.doubts.retain(|incarnation, _| is_there(incarnation));
+        self.leases.retain(|incarnation, _| is_there(incarnation));
+        self.lapsed.clear();
+        for Member { seat, lease_until, .. } in look.members {
+            let silent = self.watch(now, seat.incarnation, *lease_until, timings);
+            let lapsed = is_lapsed(*lease_until, look.db_now, timings.lease_us);
+            if silent && lapsed && look.is_steady && seat.incarnation != look.me {
+                self.lapsed.push((seat.incarnation, *lease_until));
+            }
+        }
     }
 
     /// The next one to bury; the caller is steady.
@@ -96,10 +127,12 @@ impl Burial {
         self.doubts.remove(&victim);
     }
 
-    /// The lock is held yet: one more refusal, soon, before it is asked again.
+    /// The lock is held yet: one more refusal, at first soon, before it is asked again.
     pub fn alive(&mut self, now: MonotonicUs, victim: Incarnation, timings: &Timings) {
         if let Some(doubt) = self.doubts.get_mut(&victim) {
-            *doubt = Doubt { n_refused: REFUSALS - 1, probe_at: Some(now.plus(timings.retry_us)) };
+            let wait_us = timings.retry_us << doubt.n_held;
+            let n_held = (doubt.n_held + 1).min(DOUBLINGS_MAX);
+            *doubt = Doubt { n_refused: REFUSALS - 1, n_held, probe_at: Some(now.plus(wait_us)) };
         }
     }
 }

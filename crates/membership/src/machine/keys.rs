@@ -56,6 +56,13 @@ enum Phase {
     Releasing(Epoch),
 }
 
+/// What an answer is judged by.
+pub(super) struct Around<'a> {
+    pub now: MonotonicUs,
+    pub rings: &'a Rings,
+    pub timings: &'a Timings,
+}
+
 impl Keys {
     pub fn place(&self, key: &OwnedKey) -> Option<&Place> {
         self.entries.get(key)?.place.as_ref()
@@ -106,7 +113,9 @@ impl Keys {
                 changed.push(key.clone());
             }
         }
-        changed.iter().for_each(|key| self.settle(now, key));
+        for key in &changed {
+            self.settle(now, key);
+        }
     }
 
     /// Claims at once what others own: one of them died.
@@ -132,7 +141,9 @@ impl Keys {
         if close && !self.closed {
             self.closed = true;
             let keys: Vec<_> = self.entries.keys().cloned().collect();
-            keys.iter().for_each(|key| self.settle(now, key));
+            for key in &keys {
+                self.settle(now, key);
+            }
         }
     }
 
@@ -188,18 +199,13 @@ impl Keys {
         first(&self.claims).into_iter().chain(first(&self.releases)).min()
     }
 
-    pub fn answered(
-        &mut self,
-        now: MonotonicUs,
-        flight: Flight,
-        answer: Answer,
-        ctx: (&Rings, &Timings),
-        out: &mut Vec<Output>,
-    ) {
-        let (rings, timings) = ctx;
+    pub fn answered(&mut self, around: &Around<'_>, flight: Flight, answer: Answer, out: &mut Vec<Output>) {
+        let Around { now, rings, timings } = *around;
         match (flight.ask, answer) {
             (Ask::Claim { .. }, Answer::Claimed { claimed, owned_by_others, skipped }) => {
-                claimed.into_iter().for_each(|claimed| self.claimed(now, claimed, out));
+                for claimed in claimed {
+                    self.claimed(now, claimed, out);
+                }
                 for key in owned_by_others {
                     self.denied(now, flight.sent_at, &key, timings);
                 }

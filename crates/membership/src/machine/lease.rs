@@ -21,8 +21,13 @@ impl Lease {
     }
 
     pub fn session_lost(&mut self, next_number: u64, out: &mut Vec<Output>) {
-        self.counts_from = next_number;
+        self.counts_from = self.counts_from.max(next_number);
         self.shut(out);
+    }
+
+    /// For ever: it leaves.
+    pub fn close(&mut self, out: &mut Vec<Output>) {
+        self.session_lost(u64::MAX, out);
     }
 
     /// Says it where the time ran out.
@@ -72,7 +77,8 @@ impl Machine {
                 self.steady.sample(flight.sent_at, now, *db_now, &self.timings);
                 let lease_us = self.timings.lease_us;
                 let lapsed = burial::is_lapsed(*lease_until, *db_now, lease_us);
-                let bury = lapsed && self.steady.is_steady(now, &self.timings);
+                let silent = self.burial.watch(now, *by, *lease_until, &self.timings);
+                let bury = silent && lapsed && self.steady.is_steady(now, &self.timings);
                 let evidence = Evidence::Lapsed { lease_us, seen: *lease_until };
                 self.newcomer =
                     Newcomer { predecessor: bury.then_some((*by, evidence)), ..self.newcomer.clone() };
@@ -83,9 +89,7 @@ impl Machine {
             Answer::Renewed { now: db_now, view, .. } => {
                 self.steady.sample(flight.sent_at, now, *db_now, &self.timings);
                 self.lease.open(now, flight.number, flight.sent_at.plus(self.timings.gate_us), out);
-                if *view > self.rings.version() {
-                    self.look_at = now;
-                }
+                self.heard(now, *view);
             }
             _ => {}
         }

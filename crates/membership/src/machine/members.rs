@@ -2,6 +2,7 @@
 
 use crate::MonotonicUs;
 use crate::ask::{Answer, Ask, Member, State, View};
+use crate::machine::burial::Look;
 use crate::machine::lanes::Flight;
 use crate::machine::{Life, Machine, Output, view};
 
@@ -76,8 +77,9 @@ impl Machine {
             (Ask::Look { .. }, Answer::Look { now: db_now, members, view }) => {
                 self.steady.sample(flight.sent_at, now, db_now, &self.timings);
                 self.look_at = flight.sent_at.plus(self.timings.renew_us);
-                let steady = self.steady.is_steady(now, &self.timings);
-                self.burial.looked(self.me(), db_now, &members, (steady, self.timings.lease_us));
+                let is_steady = self.steady.is_steady(now, &self.timings);
+                let look = Look { me: self.me(), db_now, members: &members, is_steady };
+                self.burial.looked(now, &look, &self.timings);
                 self.see(members, out);
                 let age_us = view::age_us(&view, db_now);
                 self.adopt(now, age_us, view, out);
@@ -89,9 +91,8 @@ impl Machine {
                 self.see(others.cloned().collect(), out);
                 self.keys.retry_all(now);
             }
-            (Ask::Bury { victim, .. }, Answer::Alive) => self.burial.alive(now, *victim, &self.timings),
-            (Ask::Bury { .. }, Answer::NotValid) => {
-                self.look_at = self.look_at.max(now.plus(self.timings.retry_us))
+            (Ask::Bury { victim, .. }, Answer::Alive | Answer::NotValid) => {
+                self.burial.alive(now, *victim, &self.timings);
             }
             (Ask::Publish { .. }, Answer::Published(view) | Answer::Outdated(view)) => {
                 self.adopt(now, 0, view, out);

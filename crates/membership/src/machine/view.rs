@@ -80,9 +80,11 @@ impl Rings {
         self.vacant_since = (vacant || none).then(|| self.vacant_since.unwrap_or(now));
     }
 
-    /// Whether everybody in the view is among those: then no look is needed to go on.
+    /// Whether everybody in the view was seen since he entered: then no look is needed to go on.
     pub fn knows_all(&mut self, members: &[Member]) -> bool {
-        let known = |seat: &Seat| members.iter().any(|member| member.seat.incarnation == seat.incarnation);
+        let entered = |member: &&Member| member.state != State::Joining;
+        let known =
+            |seat: &Seat| members.iter().filter(entered).any(|m| m.seat.incarnation == seat.incarnation);
         if self.view.members.iter().all(known) {
             self.version_looked = self.view.version;
         }
