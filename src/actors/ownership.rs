@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::{ChannelId, Partition, PartitionSet};
-use membership::ask::Role;
+use membership::ask::{From, Role};
 use membership::{Epoch, Incarnation, Input, Output, OwnedKey, Place};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use storage::channels::{self, Channel};
@@ -106,7 +106,10 @@ impl Ownership {
         let mut granted = Vec::new();
         for output in outputs {
             match output {
-                Output::Granted { key, epoch, .. } => granted.extend(self.granted(&key, epoch)),
+                Output::Granted { key, epoch, from } => {
+                    count_move(from);
+                    granted.extend(self.granted(&key, epoch));
+                }
                 Output::HandOver { key, epoch, .. } => {
                     self.add(&mut granted);
                     self.hand_over(key, epoch);
@@ -117,6 +120,7 @@ impl Ownership {
                 }
                 Output::Left => self.left.cancel(),
                 Output::View(view) => {
+                    metrics::gauge!("waddlebot_cluster_view").set(view.version as f64);
                     tracing::info!(view = view.version, nodes = view.members.len(), "the ring changed");
                 }
                 Output::Members | Output::Released { .. } => {}
@@ -224,6 +228,16 @@ impl Ownership {
             self.member.tell(Input::Unwanted(key_of(id))).await;
         }
     }
+}
+
+fn count_move(from: From) {
+    let reason = match from {
+        From::Nobody => "new",
+        From::Released(_) => "handed_over",
+        From::Dead(_) => "owner_died",
+        From::Mine => return,
+    };
+    metrics::counter!("waddlebot_ownership_moves_total", "reason" => reason).increment(1);
 }
 
 /// Lets the channel's actor finish what it has, within `limit`.

@@ -153,7 +153,12 @@ impl Driver {
                 Output::Probe { incarnation, address } => {
                     probe::dial(incarnation, address, self.inputs.clone())
                 }
-                Output::Gate { until } => self.gate.hold_until(until.map_or(0, |until| until.0)),
+                Output::Gate { until } => {
+                    if until.is_none() {
+                        metrics::counter!("waddlebot_gate_closed_total").increment(1);
+                    }
+                    self.gate.hold_until(until.map_or(0, |until| until.0));
+                }
                 other => {
                     changed = true;
                     self.note(&other);

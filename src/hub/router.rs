@@ -78,6 +78,8 @@ pub(super) fn table() -> Vec<Endpoint> {
         keyed(M::POST, "/api/v1/router/responses", api::router::responses::create),
         // Operators, the command line and the hub's pages
         keyed(M::GET, "/api/v1/status", api::status::show),
+        keyed(M::GET, "/api/v1/cluster", api::cluster::show),
+        keyed(M::POST, "/api/v1/cluster/nodes/{id}/drain", api::cluster::drain),
         keyed(M::GET, "/api/v1/channels", api::channels::list),
         keyed(M::POST, "/api/v1/channels", api::channels::create),
         keyed(M::POST, "/api/v1/channels/import", api::channels::import::create),

@@ -14,15 +14,18 @@ use crate::rows::FromText;
 mod lease;
 mod nodes;
 mod owners;
+mod report;
 mod views;
 
 pub use lease::{ASK_LIMIT, CONNECT_LIMIT, LeaseConnection, application_name};
 pub use owners::CLAIM_MAX;
+pub use report::{ClusterReport, NodeReport, report};
 pub use views::VIEWS_KEPT;
 
 pub(crate) use lease::STATEMENTS as LEASE_STATEMENTS;
 pub(crate) use nodes::STATEMENTS as NODE_STATEMENTS;
 pub(crate) use owners::STATEMENTS as OWNER_STATEMENTS;
+pub(crate) use report::STATEMENTS as REPORT_STATEMENTS;
 pub(crate) use views::STATEMENTS as VIEW_STATEMENTS;
 
 /// Does one ask, in one transaction of at most [`ASK_LIMIT`].

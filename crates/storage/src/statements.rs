@@ -23,6 +23,7 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     cluster::LEASE_STATEMENTS,
     cluster::NODE_STATEMENTS,
     cluster::OWNER_STATEMENTS,
+    cluster::REPORT_STATEMENTS,
     cluster::VIEW_STATEMENTS,
     commands::STATEMENTS,
     communities::STATEMENTS,
