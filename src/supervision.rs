@@ -13,13 +13,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use ractor::{Actor, ActorRef};
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::actors::{Services, outbox};
-use crate::cluster::SendGate;
+use crate::actors::Services;
 use crate::config::Config;
 use crate::limits::Limiter;
 use crate::messages::{Board, ByteBudget, Clock};
@@ -103,15 +101,8 @@ impl Node {
         let sampler = memory::Sampler::open(&config.limits)?;
         let events = boot::event_log(&config);
         let notes = Arc::clone(&events.recorder);
-        let mut directory = boot::directory(&config, sampler.memory(), notes, Arc::clone(&spawner));
-        let clustering = if config.cluster.enabled {
-            let gate = Arc::new(SendGate::shut());
-            directory = directory.in_cluster(Arc::clone(&gate), Arc::default());
-            Some(Arc::new(Clustering::join(&config, incarnation, gate, &background).await?))
-        } else {
-            None
-        };
-        let directory = Arc::new(directory);
+        let directory = boot::directory(&config, sampler.memory(), notes, Arc::clone(&spawner));
+        let (directory, clustering) = clustering::join(&config, incarnation, directory, &background).await?;
         let last_abort = LastAbort::take(&config.node.data_dir);
         let (http, urls) = boot::http_clients(&config)?;
         let services = boot::services(
@@ -123,18 +114,9 @@ impl Node {
         );
         let services = Arc::new(services);
         spawner.serve(Arc::clone(&services));
-        boot::seed_commands(&config, &services).await?;
-        boot::load_channels(&config, &services, options.console).await?;
-        outbox::forget_unknown(&services).await?;
-        boot::resume_event_log(&config, &services).await?;
+        boot::prepare(&config, &services, options.console).await?;
 
-        let listener = TcpListener::bind(config.hub.listen).await.with_context(|| {
-            format!(
-                "hub.listen: cannot listen on {}; is another node running? choose another port",
-                config.hub.listen
-            )
-        })?;
-        let address = listener.local_addr()?;
+        let (listener, address) = boot::listen(&config).await?;
         let [stop_reading, stop_hub, drain] = std::array::from_fn(|_| CancellationToken::new());
         let wiring = Arc::new(Wiring {
             vault: keys.vault,
@@ -146,7 +128,7 @@ impl Node {
             redis,
             board: Arc::new(Board::default()),
             send_budget: Arc::new(ByteBudget::new(config.limits.send_budget_bytes)),
-            listener: listener.into_std()?,
+            listener,
             console: options.console,
             stop_reading: stop_reading.clone(),
             stop_hub: stop_hub.clone(),

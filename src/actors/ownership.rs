@@ -4,12 +4,13 @@
 //! there are and which hand-overs are done. Owns: nothing that the directory and the protocol do not know.
 //! Dies: when an output cannot be done; the node then gives itself up and the others take over.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::{ChannelId, Partition, PartitionSet};
 use membership::ask::{From, Role};
-use membership::{Epoch, Incarnation, Input, Output, OwnedKey, Place};
+use membership::{Epoch, Incarnation, Input, NodeId, Output, OwnedKey, Place};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use storage::channels::{self, Channel};
 use storage::{Ownership as Owned, StorageError};
@@ -19,13 +20,15 @@ use tokio_util::sync::CancellationToken;
 use super::Services;
 use crate::cluster::member::Outputs;
 use crate::cluster::roster::{Roster, Stale};
-use crate::cluster::{ChannelSlot, Member, SlotSpec};
+use crate::cluster::{ChannelSlot, Gateway, Member, PeerCall, SlotSpec, gateway};
 use crate::messages::ChannelMsg;
 
 /// How often channels that were added or removed are looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// Channels read at once.
 const PAGE: u32 = 500;
+/// The next owner's time to hear that a key is free.
+const HEIR_LIMIT: Duration = Duration::from_millis(500);
 /// Longest wait for one page.
 const STORAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -38,6 +41,7 @@ pub struct Ownership {
     pub services: Arc<Services>,
     pub roster: Arc<Roster>,
     pub member: Member,
+    pub gateway: Gateway,
     pub incarnation: Incarnation,
     /// Taken at the first start: who missed an output must not go on.
     pub outputs: Mutex<Option<Outputs>>,
@@ -104,6 +108,7 @@ impl Actor for Ownership {
 impl Ownership {
     fn apply(&self, outputs: Vec<Output>) {
         let mut granted = Vec::new();
+        let mut freed: BTreeMap<NodeId, Vec<OwnedKey>> = BTreeMap::new();
         for output in outputs {
             match output {
                 Output::Granted { key, epoch, from } => {
@@ -123,12 +128,33 @@ impl Ownership {
                     metrics::gauge!("waddlebot_cluster_view").set(view.version as f64);
                     tracing::info!(view = view.version, nodes = view.members.len(), "the ring changed");
                 }
-                Output::Members | Output::Released { .. } => {}
-                // Done by the protocol's thread.
-                Output::Ask { .. } | Output::Probe { .. } | Output::Gate { .. } => {}
+                Output::Released { key, to: Some(heir) } => freed.entry(heir).or_default().push(key),
+                // The others are done by the protocol's thread.
+                Output::Members
+                | Output::Released { to: None, .. }
+                | Output::Ask { .. }
+                | Output::Probe { .. }
+                | Output::Gate { .. } => {}
             }
         }
         self.add(&mut granted);
+        for (heir, keys) in freed {
+            self.tell_heir(&heir, &keys);
+        }
+    }
+
+    /// Tells the next owner that keys are free; one that does not hear it looks a second later.
+    fn tell_heir(&self, heir: &NodeId, keys: &[OwnedKey]) {
+        let peer = self.gateway.peers().into_iter().find(|peer| peer.node == *heir);
+        let (Some(peer), Ok(body)) = (peer, serde_json::to_vec(keys)) else { return };
+        let gateway = self.gateway.clone();
+        let call = PeerCall::json(gateway::FREED, body, HEIR_LIMIT);
+        let work = async move {
+            if let Err(error) = gateway.send(&peer, call).await {
+                tracing::debug!(%error, "could not tell that keys are free");
+            }
+        };
+        self.services.spawner.detach("freed", Box::pin(work));
     }
 
     fn add(&self, granted: &mut Vec<SlotSpec>) {
@@ -196,7 +222,7 @@ impl Ownership {
     }
 
     async fn read_all(&self) -> Result<(), StorageError> {
-        let mut gone: std::collections::HashSet<_> = self.roster.ids().into_iter().collect();
+        let mut gone: HashSet<_> = self.roster.ids().into_iter().collect();
         let mut after = None;
         loop {
             let page = in_time(channels::active_all(&self.services.db, after, PAGE)).await?;
@@ -219,7 +245,7 @@ impl Ownership {
             (key_of(channel.id), Place { role: Role::Channels, affinity, pin: None })
         });
         let wanted = wanted.collect();
-        self.roster.add(channels.into_iter().map(SlotSpec::from));
+        self.roster.add(channels);
         self.member.tell(Input::Wanted(wanted)).await;
     }
 

@@ -151,7 +151,7 @@ impl Driver {
                 // A lane has one ask under way at most.
                 Output::Ask { number, lane, ask } => drop(self.lanes[lane as usize].try_send((number, ask))),
                 Output::Probe { incarnation, address } => {
-                    probe::dial(incarnation, address, self.inputs.clone())
+                    probe::dial(incarnation, address, self.inputs.clone());
                 }
                 Output::Gate { until } => {
                     if until.is_none() {

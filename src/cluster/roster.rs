@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use domain::{ChannelId, ChannelKey, CommunityId, Platform};
 use foldhash::fast::RandomState;
 use storage::ChangeScope;
+use storage::channels::Channel;
 
 use super::slot::SlotSpec;
 
@@ -16,6 +17,8 @@ struct Known {
     platform: Platform,
     login: Box<str>,
     platform_id: Option<Box<str>>,
+    /// `None`: platform and login, as most have it.
+    affinity: Option<Box<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -83,15 +86,17 @@ impl Roster {
     }
 
     /// Adds channels, or changes what is known of them.
-    pub fn add(&self, channels: impl IntoIterator<Item = SlotSpec>) {
+    pub fn add(&self, channels: impl IntoIterator<Item = Channel>) {
         let mut maps = self.write();
-        for SlotSpec { id, community_id, platform, login, platform_id, .. } in channels {
+        for channel in channels {
+            let Channel { id, community_id, platform, login, platform_id, affinity_key, .. } = channel;
             maps.forget(id);
+            let affinity = (affinity_key != format!("{platform}:{login}")).then(|| affinity_key.into());
             let (login, platform_id) = (Box::from(login), platform_id.map(Box::from));
             for name in [Some(&login), platform_id.as_ref()].into_iter().flatten() {
                 maps.by_name.insert((platform, Box::clone(name)), id);
             }
-            maps.by_id.insert(id, Known { community_id, platform, login, platform_id });
+            maps.by_id.insert(id, Known { community_id, platform, login, platform_id, affinity });
         }
     }
 
@@ -103,7 +108,7 @@ impl Roster {
     /// The channel as a slot is made of it.
     pub fn get(&self, id: ChannelId) -> Option<SlotSpec> {
         let maps = self.read();
-        let Known { community_id, platform, login, platform_id } = maps.by_id.get(&id)?;
+        let Known { community_id, platform, login, platform_id, .. } = maps.by_id.get(&id)?;
         Some(SlotSpec {
             id,
             community_id: *community_id,
@@ -112,6 +117,14 @@ impl Roster {
             platform_id: platform_id.as_deref().map(str::to_owned),
             ownership: None,
         })
+    }
+
+    /// What decides the channel's node.
+    pub fn affinity(&self, id: ChannelId) -> Option<String> {
+        let maps = self.read();
+        let known = maps.by_id.get(&id)?;
+        let own = || format!("{}:{}", known.platform, known.login);
+        Some(known.affinity.as_deref().map_or_else(own, str::to_owned))
     }
 
     /// Finds a channel by login or platform id.
@@ -157,18 +170,21 @@ impl Maps {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use ulid::Ulid;
 
     use super::*;
 
-    fn channel(number: u128, login: &str, platform_id: Option<&str>) -> SlotSpec {
-        SlotSpec {
+    fn channel(number: u128, login: &str, platform_id: Option<&str>) -> Channel {
+        Channel {
             id: ChannelId(Ulid::from(number)),
             community_id: CommunityId(Ulid::nil()),
             platform: Platform::Twitch,
             login: login.to_owned(),
             platform_id: platform_id.map(str::to_owned),
-            ownership: None,
+            affinity_key: "twitch:ann".to_owned(),
+            is_active: true,
+            created_at: DateTime::UNIX_EPOCH,
         }
     }
 
@@ -195,6 +211,7 @@ mod tests {
             [None, None, Some(2)]
         );
         assert_eq!(roster.len(), 1);
+        assert_eq!(roster.affinity(ChannelId(Ulid::from(2_u128))).as_deref(), Some("twitch:ann"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a node reads and makes before its first actor runs.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +10,16 @@ use membership::Incarnation;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use storage::{Db, StorageOptions};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use super::clustering::Clustering;
 use super::spawner::NodeSpawner;
 use super::watchdog::LastAbort;
-use crate::actors::Services;
 use crate::actors::modules::{MODULES, Registry};
 use crate::actors::services::LOADS_MAX;
+use crate::actors::{Services, outbox};
 use crate::cluster::Directory;
 use crate::cluster::SlotSpec;
 use crate::config::Config;
@@ -148,8 +150,16 @@ pub fn queue(services: &Services, redis: Option<&Redis>, clustering: Option<&Arc
     Arc::new(Queue::with_far_bell(services.db.clone(), owned, far_bell))
 }
 
+/// Brings the storage and the directory to where the first event may come.
+pub async fn prepare(config: &Config, services: &Services, console: bool) -> anyhow::Result<()> {
+    seed_commands(config, services).await?;
+    load_channels(config, services, console).await?;
+    outbox::forget_unknown(services).await?;
+    resume_event_log(config, services).await
+}
+
 /// Writes the configured `[[commands]]` that are not there yet; what people changed since stays.
-pub async fn seed_commands(config: &Config, services: &Services) -> anyhow::Result<()> {
+async fn seed_commands(config: &Config, services: &Services) -> anyhow::Result<()> {
     for seed in &config.commands {
         let mut tx = services.db.begin().await?;
         storage::commands::ensure_global_seed(&mut tx, &seed_row(seed), services.clock.now())
@@ -169,7 +179,7 @@ fn seed_row(seed: &crate::config::SeedCommand) -> storage::commands::CommandSpec
 }
 
 /// Goes on with the recordings that the last process had, and notes that this one started.
-pub async fn resume_event_log(config: &Config, services: &Services) -> anyhow::Result<()> {
+async fn resume_event_log(config: &Config, services: &Services) -> anyhow::Result<()> {
     for recording in storage::recordings::running(&services.db, services.clock.now()).await? {
         services.directory.record(recording.channel_id, Some(recording.until));
     }
@@ -179,7 +189,7 @@ pub async fn resume_event_log(config: &Config, services: &Services) -> anyhow::R
 }
 
 /// Adds the configured channels to the storage, then every active one to the directory, page by page.
-pub async fn load_channels(config: &Config, services: &Services, console: bool) -> anyhow::Result<()> {
+async fn load_channels(config: &Config, services: &Services, console: bool) -> anyhow::Result<()> {
     let mut keys: Vec<ChannelKey> = Vec::new();
     if config.platforms.twitch.enabled {
         keys.extend(config.platforms.twitch.channels.iter().cloned());
@@ -216,6 +226,18 @@ pub fn http_clients(config: &Config) -> anyhow::Result<(HttpClient, UrlFetcher)>
     let seed = rand::make_rng::<SmallRng>().random();
     let client = HttpClient::new(HttpOptions { roots, clock: Clock::System, seed })?;
     Ok((client, urls))
+}
+
+/// The hub's port.
+pub async fn listen(config: &Config) -> anyhow::Result<(std::net::TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(config.hub.listen).await.with_context(|| {
+        format!(
+            "hub.listen: cannot listen on {}; is another node running? choose another port",
+            config.hub.listen
+        )
+    })?;
+    let address = listener.local_addr()?;
+    Ok((listener.into_std()?, address))
 }
 
 /// The registry as the hub lists it.

@@ -7,6 +7,7 @@ use anyhow::Context;
 use domain::PartitionSet;
 use membership::ask::{Newcomer, Role};
 use membership::{Incarnation, Input, NodeId, Timings};
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -14,9 +15,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::actors::Services;
 use crate::actors::ownership::Ownership;
+use crate::cluster::gateway::GatewayOptions;
 use crate::cluster::member::Outputs;
-use crate::cluster::{Member, MemberOptions, SendGate, links};
+use crate::cluster::peer_tls::PeerTls;
+use crate::cluster::{Directory, Gateway, Member, MemberOptions, Roster, SendGate, links};
 use crate::config::{self, Config};
+use crate::hub::PeerListener;
 
 /// Versions of the protocol between nodes that this program speaks, both included.
 const PROTOCOL: (u16, u16) = (1, 1);
@@ -27,7 +31,12 @@ const WEIGHT: u32 = 100;
 #[derive(Debug)]
 pub struct Clustering {
     pub member: Member,
+    pub gateway: Gateway,
     pub incarnation: Incarnation,
+    /// Bound once, so that a restart of the hub keeps its port.
+    listener: std::net::TcpListener,
+    tls: Option<PeerTls>,
+    cookie: SecretString,
     outputs: Mutex<Option<Outputs>>,
     pub partitions: watch::Sender<PartitionSet>,
     handoff_timeout: Duration,
@@ -37,22 +46,39 @@ pub struct Clustering {
     pub left: CancellationToken,
 }
 
+/// Makes the directory one of a cluster, if the configuration says so, and begins to join.
+pub async fn join(
+    config: &Config,
+    incarnation: Incarnation,
+    directory: Directory,
+    background: &TaskTracker,
+) -> anyhow::Result<(Arc<Directory>, Option<Arc<Clustering>>)> {
+    if !config.cluster.enabled {
+        return Ok((Arc::new(directory), None));
+    }
+    let (gate, roster) = (Arc::new(SendGate::shut()), Arc::new(Roster::default()));
+    let directory = directory.in_cluster(Arc::clone(&gate), Arc::clone(&roster));
+    let clustering = Clustering::join(config, incarnation, (gate, roster), background).await?;
+    Ok((Arc::new(directory), Some(Arc::new(clustering))))
+}
+
 impl Clustering {
     /// Opens the port that others dial and begins to join. From then on this process may own something.
     ///
     /// # Errors
     /// When the port is taken or the system gives no thread.
-    pub async fn join(
+    async fn join(
         config: &Config,
         incarnation: Incarnation,
-        gate: Arc<SendGate>,
+        (gate, roster): (Arc<SendGate>, Arc<Roster>),
         background: &TaskTracker,
     ) -> anyhow::Result<Self> {
+        let (tls, cookie) =
+            (tls(config)?, config.cluster.cookie.clone().context("cluster.cookie is missing")?);
         let listen = config.cluster.listen.context("cluster.listen: a cluster needs an explicit address")?;
         let listener = TcpListener::bind(listen).await.with_context(|| {
             format!("cluster.listen: cannot listen on {listen}; is another node running?")
         })?;
-        background.spawn(links::hold(listener));
         let address = config.cluster.advertise.clone().unwrap_or_else(|| listen.to_string());
         let newcomer = Newcomer {
             me: incarnation,
@@ -67,15 +93,40 @@ impl Clustering {
         let options =
             MemberOptions { url: config.storage.url.clone(), newcomer, timings: timings(config), gate };
         let (member, outputs) = Member::start(options).context("no thread for the lease")?;
-        background.spawn(links::watch(member.clone(), incarnation, background.clone()));
+        let gateway = Gateway::new(GatewayOptions {
+            tls: tls.clone(),
+            cookie: cookie.clone(),
+            me: incarnation,
+            member: member.clone(),
+            roster,
+            virtual_nodes: u32::try_from(config.cluster.virtual_nodes).unwrap_or(u32::MAX),
+        })?;
+        background.spawn(links::watch(gateway.clone(), member.clone(), background.clone()));
+
         Ok(Self {
             member,
+            gateway,
             incarnation,
+            listener: listener.into_std()?,
+            tls,
+            cookie,
             outputs: Mutex::new(Some(outputs)),
             partitions: watch::Sender::new(PartitionSet::NONE),
             handoff_timeout: config.cluster.handoff_timeout,
             died: CancellationToken::new(),
             left: CancellationToken::new(),
+        })
+    }
+
+    /// Where the other nodes dial.
+    ///
+    /// # Errors
+    /// When the listener is gone.
+    pub fn peer_listener(&self) -> std::io::Result<PeerListener> {
+        Ok(PeerListener {
+            listener: self.listener.try_clone().and_then(TcpListener::from_std)?,
+            tls: self.tls.as_ref().map(|tls| Arc::clone(&tls.server)),
+            cookie: self.cookie.clone(),
         })
     }
 
@@ -85,6 +136,7 @@ impl Clustering {
             services: Arc::clone(services),
             roster: Arc::clone(services.directory.roster()?),
             member: self.member.clone(),
+            gateway: self.gateway.clone(),
             incarnation: self.incarnation,
             outputs: Mutex::new(
                 self.outputs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take(),
@@ -105,6 +157,17 @@ impl Clustering {
             () = tokio::time::sleep(limit) => tracing::warn!("not everything could be handed over in time"),
         }
     }
+}
+
+/// The certificates; both or none, as the configuration made sure.
+fn tls(config: &Config) -> anyhow::Result<Option<PeerTls>> {
+    let section = &config.cluster;
+    let (Some(certificate), Some(key), Some(authority)) =
+        (&section.tls_cert, &section.tls_key, &section.tls_ca)
+    else {
+        return Ok(None);
+    };
+    PeerTls::load(certificate, key, authority).map(Some).context("the cluster's certificates cannot be used")
 }
 
 const fn role_of(role: config::Role) -> Role {

@@ -173,8 +173,11 @@ async fn queue(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, 
     let tasks = wiring.spawner.tasks.clone();
     let run = Arc::new(move |stop: CancellationToken| -> BoxFuture<'static, Result<(), String>> {
         let services = &wiring.services;
-        let events =
-            QueuedEvents { directory: Arc::clone(&services.directory), clock: services.clock.clone() };
+        let events = QueuedEvents {
+            directory: Arc::clone(&services.directory),
+            clock: services.clock.clone(),
+            gateway: wiring.clustering.as_ref().map(|clustering| clustering.gateway.clone()),
+        };
         let reader = ReaderSpec {
             queue: Arc::clone(&wiring.queue),
             handlers: vec![Arc::new(events)],
@@ -224,7 +227,9 @@ async fn hub(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, Sp
             let listener = listener.map_err(|error| format!("the listener is gone: {error}"))?;
             // Ends with the node's soft stop, which waits for open requests, or with its actor.
             let ending = wiring.stop_hub.child_token();
-            let mut served = std::pin::pin!(hub::serve(hub_deps(&wiring, ending.clone()), listener));
+            let peers = wiring.clustering.as_ref().map(|clustering| clustering.peer_listener()).transpose();
+            let peers = peers.map_err(|error| format!("the cluster's listener is gone: {error}"))?;
+            let mut served = std::pin::pin!(hub::serve(hub_deps(&wiring, ending.clone()), listener, peers));
             let ended = tokio::select! {
                 ended = &mut served => ended,
                 () = stop.cancelled() => {
@@ -251,6 +256,7 @@ fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
         board: Arc::clone(&wiring.board),
         queue: Arc::clone(&wiring.queue),
         redis: wiring.redis.clone(),
+        gateway: wiring.clustering.as_ref().map(|clustering| clustering.gateway.clone()),
         limiter: Arc::clone(&wiring.limiter),
         metrics: wiring.metrics.clone(),
         service_key: wiring.service_key.clone(),
@@ -259,6 +265,7 @@ fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
             spawner: Arc::clone(&wiring.spawner),
             directory: Arc::clone(&services.directory),
             services: Arc::clone(services),
+            member: wiring.clustering.as_ref().map(|clustering| clustering.member.clone()),
             drain: wiring.drain.clone(),
         }),
         node: hub::NodeInfo {
