@@ -1,11 +1,16 @@
 //! Three nodes, one PostgreSQL, one Twitch: each channel is served by one node, whatever happens to the others.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use fake_twitch::{Chatter, FakeConfig, FakeTwitch};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use serde_json::{Value, json};
 use storage::testing::TestDatabase;
+use tempfile::TempDir;
 
 use crate::node::{Launch, Node, PATIENCE, eventually};
 
@@ -22,6 +27,45 @@ fn free_port() -> u16 {
 struct Cluster {
     fake: FakeTwitch,
     database: TestDatabase,
+    certificates: Certificates,
+}
+
+/// An authority, and a certificate of it that every node shows.
+struct Certificates {
+    folder: TempDir,
+}
+
+impl Certificates {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let authority_key = KeyPair::generate().expect("a key");
+        let mut of_authority = CertificateParams::default();
+        of_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = of_authority.self_signed(&authority_key).expect("an authority");
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
+        let issuer = Issuer::new(of_authority, authority_key);
+        let certificate = params.signed_by(&key, &issuer).expect("a certificate");
+        let write = |name: &str, text: String| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).expect("is written");
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("is private");
+        };
+        write("ca.pem", authority.pem());
+        write("node.pem", certificate.pem());
+        write("node.key", key.serialize_pem());
+        Self { folder }
+    }
+
+    fn settings(&self) -> String {
+        let path = |name: &str| self.folder.path().join(name).display().to_string();
+        format!(
+            "tls_cert = \"{}\"\ntls_key = \"{}\"\ntls_ca = \"{}\"\n",
+            path("node.pem"),
+            path("node.key"),
+            path("ca.pem")
+        )
+    }
 }
 
 impl Cluster {
@@ -30,7 +74,7 @@ impl Cluster {
         let config =
             FakeConfig { joins_per_10s: 2000, auths_per_10s: 200, ..FakeConfig::default().without_limits() };
         let fake = FakeTwitch::start(config).await.expect("a fake Twitch");
-        Self { fake, database: storage::testing::empty_postgres().await }
+        Self { fake, database: storage::testing::empty_postgres().await, certificates: Certificates::new() }
     }
 
     fn launch(&self, id: &str) -> Launch {
@@ -40,11 +84,12 @@ impl Cluster {
              bot_login = \"waddlebot\"\nbot_token = \"token\"\njoins_per_10s = 2000\nauth_per_10s = 200\n\
              connections_per_second = 50\nmessages_per_30s = 7000\nmessages_per_30s_moderator = 7000\n\
              channel_interval_ms = 0\n[limits]\ncommand_rate = 0\n\
-             [cluster]\nenabled = true\nlisten = \"127.0.0.1:{port}\"\ncookie = \"0123456789abcdef0123456789abcdef\"\n",
+             [cluster]\nenabled = true\nlisten = \"127.0.0.1:{port}\"\ncookie = \"0123456789abcdef0123456789abcdef\"\n{tls}",
             channels = channels.join(", "),
             irc = self.fake.irc_url(),
             http = self.fake.http_url(),
             port = free_port(),
+            tls = self.certificates.settings(),
         );
         Launch::new(&config).env("WADDLEBOT_STORAGE__URL", &self.database.url).env("WADDLEBOT_NODE__ID", id)
     }
@@ -83,24 +128,140 @@ impl Cluster {
         .await;
         answers
     }
+
+    /// Three nodes that share all channels.
+    async fn three(&self) -> [Node; 3] {
+        let [a, b, c] = ["a", "b", "c"].map(|id| self.launch(id));
+        let (a, b, c) = tokio::join!(a.start(), b.start(), c.start());
+        self.all_joined(&[&a, &b, &c]).await;
+        [a, b, c]
+    }
+
+    /// Every channel answers, once.
+    async fn is_whole(&self) {
+        let answers = self.answers().await;
+        assert!(answers.values().all(|n| *n == 1), "{answers:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_share_the_channels_and_take_over_those_of_a_killed_one() {
     let cluster = Cluster::new().await;
-    let [a, b, c] = ["a", "b", "c"].map(|id| cluster.launch(id));
-    let (a, b, c) = tokio::join!(a.start(), b.start(), c.start());
-    let shared = cluster.all_joined(&[&a, &b, &c]).await;
-    assert!(cluster.answers().await.values().all(|n| *n == 1));
+    let [a, b, c] = cluster.three().await;
+    cluster.is_whole().await;
     let killed = Instant::now();
     let launch = b.kill().await;
     cluster.all_joined(&[&a, &c]).await;
-    println!(
-        "three nodes serve {N_CHANNELS} channels after {shared:?}; those of a killed one are joined after {:?}",
-        killed.elapsed()
-    );
-    assert!(cluster.answers().await.values().all(|n| *n == 1));
+    println!("channels of a killed node are joined by others after {:?}", killed.elapsed());
+    cluster.is_whole().await;
     let b = launch.start().await;
     cluster.all_joined(&[&a, &b, &c]).await;
-    assert!(cluster.answers().await.values().all(|n| *n == 1));
+    cluster.is_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whichever_node_is_asked_the_owner_answers() {
+    let cluster = Cluster::new().await;
+    let nodes = cluster.three().await;
+    for node in &nodes {
+        for n in 0..N_CHANNELS {
+            let key = format!("twitch:{}", login(n));
+            let (status, answer) = node.event(&key, "ann", "!ping", "everyone").await;
+            assert_eq!(status, 200, "{answer}");
+            assert!(
+                answer["data"]["response"].as_str().is_some_and(|text| text.starts_with("Pong")),
+                "{answer}"
+            );
+        }
+        let (status, answer) = node.get("/api/v1/channels/twitch:channel000").await;
+        assert_eq!((status, &answer["data"]["key"]), (200, &json!("twitch:channel000")), "{answer}");
+        let (_, answer) = node.get("/api/v1/cluster").await;
+        let of_nodes = answer["data"]["nodes"].as_array().expect("nodes");
+        let owned: i64 = of_nodes.iter().filter_map(|node| node["channels"].as_i64()).sum();
+        assert_eq!((of_nodes.len(), owned), (3, 60), "{answer}");
+        assert!(of_nodes.iter().all(|node| node["channels"].as_i64() > Some(5)), "{answer}");
+    }
+    let events: Vec<_> = (0..N_CHANNELS)
+        .map(|n| {
+            json!({ "platform": "twitch", "channel_id": login(n), "user_id": "1", "username": "ann",
+                "message": "!ping", "message_type": "chatMessage" })
+        })
+        .collect();
+    let (status, answer) = nodes[0].post("/api/v1/router/events/batch", json!({ "events": events })).await;
+    assert_eq!(status, 200, "{answer}");
+    let results = answer["data"]["results"].as_array().expect("results");
+    assert!(
+        results.len() == N_CHANNELS && results.iter().all(|result| result["success"] == true),
+        "{answer}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stored_events_reach_their_channel_on_whichever_node_it_is() {
+    let cluster = Cluster::new().await;
+    let [a, _b, _c] = cluster.three().await;
+    cluster.fake.take_received();
+    for n in 0..N_CHANNELS {
+        let event = json!({ "platform": "twitch", "channel_id": login(n), "user_id": "1", "username": "ann",
+            "message": "!ping", "message_type": "chatMessage", "message_id": format!("stored-{n}") });
+        let (status, answer) = a.post_with("/api/v1/router/events", ("Prefer", "respond-async"), event).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    let mut answers: BTreeMap<String, usize> = BTreeMap::new();
+    eventually("every channel answers", || {
+        for line in cluster.fake.take_received() {
+            *answers.entry(line.channel_login).or_default() += 1;
+        }
+        std::future::ready(answers.len() == N_CHANNELS)
+    })
+    .await;
+    assert!(answers.values().all(|n| *n == 1), "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_node_is_replaced_and_silent_when_it_wakes() {
+    let cluster = Cluster::new().await;
+    let [a, b, c] = cluster.three().await;
+    let n_owned = |answer: &Value| {
+        let nodes = answer["data"]["nodes"].as_array().expect("nodes");
+        nodes.iter().find(|node| node["id"] == "b").and_then(|node| node["channels"].as_i64()).unwrap_or(0)
+    };
+    let n_stopped = usize::try_from(n_owned(&a.get("/api/v1/cluster").await.1)).expect("a number");
+    let stopped = Instant::now();
+    b.signal(19).await;
+    eventually("its channels are owned by others", async || {
+        let (_, answer) = a.get("/api/v1/cluster").await;
+        answer["data"]["nodes"].as_array().map(Vec::len) == Some(2) && answer["data"]["channels_unowned"] == 0
+    })
+    .await;
+    println!("channels of a stopped node are owned by others after {:?}", stopped.elapsed());
+    // The stopped node's connections stand, so its channels are joined twice, and what is said now waits there too.
+    let joined =
+        |fake: &FakeTwitch| fake.channels_per_connection().values().sum::<usize>() == N_CHANNELS + n_stopped;
+    assert!(cluster.fake.wait_until(joined, Instant::now() + PATIENCE).await, "{}", a.log());
+    cluster.is_whole().await;
+    b.signal(18).await;
+    cluster.all_joined(&[&a, &b, &c]).await;
+    let late: Vec<_> = cluster.fake.take_received();
+    assert!(late.is_empty(), "the woken node answered: {late:?}");
+    eventually("it is back as another incarnation", async || {
+        let (_, answer) = a.get("/api/v1/cluster").await;
+        answer["data"]["nodes"].as_array().map(Vec::len) == Some(3)
+    })
+    .await;
+    cluster.is_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_told_to_stop_hands_everything_over_first() {
+    let cluster = Cluster::new().await;
+    let [a, mut b, c] = cluster.three().await;
+    let told = Instant::now();
+    b.signal(15).await;
+    assert!(b.ended().await.success(), "{}", b.log());
+    let ended = told.elapsed();
+    cluster.all_joined(&[&a, &c]).await;
+    println!("ended after {ended:?}, its channels are joined by others after {:?}", told.elapsed());
+    assert!(ended < Duration::from_secs(20));
+    cluster.is_whole().await;
 }
