@@ -9,8 +9,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use crate::http;
-
 /// Both sides of one node.
 #[derive(Clone, Debug)]
 pub struct PeerTls {
@@ -28,7 +26,12 @@ impl PeerTls {
             io::Error::other(format!("{}: {error}", path.display()))
         };
         let mut roots = RootCertStore::empty();
-        http::add_roots(&mut roots, authority).map_err(|error| named(authority, &error))?;
+        let signers = CertificateDer::pem_file_iter(authority)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| named(authority, &error))?;
+        for signer in signers {
+            roots.add(signer).map_err(|error| named(authority, &error))?;
+        }
         let chain = CertificateDer::pem_file_iter(certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| named(certificate, &error))?;

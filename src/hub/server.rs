@@ -70,6 +70,8 @@ pub(super) async fn run(
                     Some(tls) => drop(connections.spawn(async move {
                         match tokio::time::timeout(TLS_TIMEOUT, tls.accept(socket)).await {
                             Ok(Ok(socket)) => connection((socket, peer), router, stop, place).await,
+                            // Who only looks whether somebody listens closes at once.
+                            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
                             Ok(Err(error)) => tracing::warn!(%peer, %error, "a connection was refused"),
                             Err(_elapsed) => tracing::warn!(%peer, "a connection said nothing"),
                         }

@@ -14,6 +14,10 @@ use tempfile::TempDir;
 
 use crate::node::{Launch, Node, PATIENCE, eventually};
 
+mod door;
+
+use door::Door;
+
 const N_CHANNELS: usize = 60;
 
 fn login(number: usize) -> String {
@@ -26,8 +30,11 @@ fn free_port() -> u16 {
 
 struct Cluster {
     fake: FakeTwitch,
-    database: TestDatabase,
+    /// Goes with the cluster.
+    _database: TestDatabase,
     certificates: Certificates,
+    /// Between the nodes and the database.
+    door: Door,
 }
 
 /// An authority, and a certificate of it that every node shows.
@@ -74,7 +81,9 @@ impl Cluster {
         let config =
             FakeConfig { joins_per_10s: 2000, auths_per_10s: 200, ..FakeConfig::default().without_limits() };
         let fake = FakeTwitch::start(config).await.expect("a fake Twitch");
-        Self { fake, database: storage::testing::empty_postgres().await, certificates: Certificates::new() }
+        let database = storage::testing::empty_postgres().await;
+        let door = Door::new(&database.url).await;
+        Self { fake, _database: database, certificates: Certificates::new(), door }
     }
 
     fn launch(&self, id: &str) -> Launch {
@@ -91,7 +100,11 @@ impl Cluster {
             port = free_port(),
             tls = self.certificates.settings(),
         );
-        Launch::new(&config).env("WADDLEBOT_STORAGE__URL", &self.database.url).env("WADDLEBOT_NODE__ID", id)
+        Launch::new(&config)
+            .env("WADDLEBOT_STORAGE__URL", &self.door.url)
+            .env("WADDLEBOT_NODE__ID", id)
+            // A node that starts itself again is found where it was.
+            .env("WADDLEBOT_HUB__LISTEN", &format!("127.0.0.1:{}", free_port()))
     }
 
     /// Waits until each channel is joined, once.
@@ -135,6 +148,17 @@ impl Cluster {
         let (a, b, c) = tokio::join!(a.start(), b.start(), c.start());
         self.all_joined(&[&a, &b, &c]).await;
         [a, b, c]
+    }
+
+    /// Waits until nothing waits any more, noting what is said meanwhile.
+    async fn is_whole_after(&self, said: &mut BTreeMap<String, BTreeMap<usize, usize>>) {
+        let mut n_before = usize::MAX;
+        let n_said = |said: &BTreeMap<String, BTreeMap<usize, usize>>| said.values().map(BTreeMap::len).sum();
+        while n_before != n_said(said) {
+            n_before = n_said(said);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            note_said(&self.fake, said);
+        }
     }
 
     /// Every channel answers, once.
@@ -264,4 +288,144 @@ async fn a_node_that_is_told_to_stop_hands_everything_over_first() {
     println!("ended after {ended:?}, its channels are joined by others after {:?}", told.elapsed());
     assert!(ended < Duration::from_secs(20));
     cluster.is_whole().await;
+}
+
+/// Incarnations by node, and how many channels changed their owner, as all nodes counted.
+async fn who_and_how_often(nodes: &[Node; 3]) -> (Value, f64) {
+    let (_, answer) = nodes[0].get("/api/v1/cluster").await;
+    let of_nodes = answer["data"]["nodes"].as_array().expect("nodes");
+    let who =
+        of_nodes.iter().map(|node| json!([node["id"], node["incarnation"], node["channels"]])).collect();
+    let mut moves = 0.0;
+    for node in nodes {
+        moves += node.metric("waddlebot_ownership_moves_total").await;
+    }
+    (who, moves)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_is_away_everybody_is_silent_and_nothing_moves() {
+    let cluster = Cluster::new().await;
+    let nodes = cluster.three().await;
+    cluster.is_whole().await;
+    let before = who_and_how_often(&nodes).await;
+    cluster.door.shut();
+    // The gate time, and what a write may take that was past the gate.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    cluster.fake.take_received();
+    for n in 0..N_CHANNELS {
+        cluster.fake.say(&login(n), &Chatter::viewer("bob"), "!ping");
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let said = cluster.fake.take_received();
+    assert!(said.is_empty(), "said while nobody can prove who owns what: {said:?}");
+    cluster.door.open();
+    let opened = Instant::now();
+    eventually("every channel answers what waited, or anew", || {
+        std::future::ready(!cluster.fake.take_received().is_empty())
+    })
+    .await;
+    println!("back {:?} after the database was", opened.elapsed());
+    eventually("nothing waits any more", || async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        cluster.fake.take_received().is_empty()
+    })
+    .await;
+    cluster.is_whole().await;
+    assert_eq!(who_and_how_often(&nodes).await, before, "nobody was buried and nothing moved");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_with_one_id_the_second_waits() {
+    let cluster = Cluster::new().await;
+    let first = cluster.launch("a").start().await;
+    cluster.all_joined(&[&first]).await;
+    let second = cluster.launch("a").start().await;
+    let incarnations = async |node: &Node| {
+        let (_, answer) = node.get("/api/v1/cluster").await;
+        let nodes = answer["data"]["nodes"].as_array().expect("nodes").clone();
+        nodes.iter().map(|node| node["incarnation"].clone()).collect::<Vec<_>>()
+    };
+    let before = incarnations(&first).await;
+    // More than a lease: the first one's never lapses.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(incarnations(&second).await, before);
+    cluster.is_whole().await;
+    let killed = Instant::now();
+    first.kill().await;
+    eventually("the second takes the id over", async || {
+        let now = incarnations(&second).await;
+        now.len() == 1 && now != before
+    })
+    .await;
+    cluster.all_joined(&[&second]).await;
+    println!("the second has all channels {:?} after the first was killed", killed.elapsed());
+    cluster.is_whole().await;
+}
+
+/// What each channel said, from what was received.
+fn note_said(fake: &FakeTwitch, said: &mut BTreeMap<String, BTreeMap<usize, usize>>) {
+    for line in fake.take_received() {
+        let Some(value) = line.text.strip_prefix("deaths: ").and_then(|rest| rest.split(' ').next()) else {
+            continue;
+        };
+        let of_channel = said.entry(line.channel_login).or_default();
+        *of_channel.entry(value.parse().expect("a number")).or_default() += 1;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_killed_and_stopped_at_load_double_nothing() {
+    let rounds = if std::env::var_os("WADDLEBOT_TEST_SOAK").is_some() { 40 } else { 4 };
+    let cluster = Cluster::new().await;
+    let mut nodes: Vec<Node> = cluster.three().await.into();
+    let mut said = BTreeMap::new();
+    let mut n_asked = 0;
+    let mut ask = |n: usize| {
+        for _ in 0..n {
+            cluster.fake.say(
+                &login(n_asked % N_CHANNELS),
+                &Chatter::with_badges("mod", "moderator/1"),
+                "!deaths +",
+            );
+            n_asked += 1;
+        }
+    };
+    for round in 0..rounds {
+        let mut victim = nodes.remove(0);
+        for _ in 0..20 {
+            ask(6);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if round % 2 == 0 {
+            victim = victim.kill().await.start().await;
+        } else {
+            victim.signal(19).await;
+            for _ in 0..150 {
+                ask(3);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            victim.signal(18).await;
+        }
+        nodes.push(victim);
+        note_said(&cluster.fake, &mut said);
+        cluster.all_joined(&nodes.iter().collect::<Vec<_>>()).await;
+        note_said(&cluster.fake, &mut said);
+    }
+    cluster.is_whole_after(&mut said).await;
+    let (mut n_effects, mut n_said) = (0, 0);
+    for n in 0..N_CHANNELS {
+        let key = format!("twitch:{}", login(n));
+        let (_, answer) = nodes[0].event(&key, "reader", "!deaths", "everyone").await;
+        let text = answer["data"]["response"].as_str().expect("a value");
+        let value: usize =
+            text.strip_prefix("deaths: ").and_then(|text| text.parse().ok()).expect("a number");
+        let of_channel = said.remove(&login(n)).unwrap_or_default();
+        let doubled: Vec<_> = of_channel.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(doubled.is_empty(), "{key} said twice: {doubled:?}");
+        assert!(of_channel.keys().all(|said| *said <= value), "{key}: {value}, said {of_channel:?}");
+        (n_effects, n_said) = (n_effects + value, n_said + of_channel.len());
+    }
+    println!("{rounds} faults, {n_asked} commands said, {n_effects} effects, {n_said} replies, 0 doubled");
+    assert!(n_said > 0 && n_effects <= n_asked && n_said <= n_effects);
 }

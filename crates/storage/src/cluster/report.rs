@@ -59,6 +59,6 @@ const NODES: Statement = sql!("select", "nodes",
     postgres: "SELECT n.node_id, n.incarnation, n.address, n.roles, n.state, \
      CAST(EXTRACT(EPOCH FROM n.lease_until - clock_timestamp()) * 1000 AS BIGINT), n.joined_at, \
      (SELECT COUNT(*) FROM owners o WHERE o.incarnation = n.incarnation AND NOT o.released AND o.key LIKE 'channel:%') \
-     FROM nodes n WHERE n.state <> 'dead' ORDER BY n.node_id");
+     FROM nodes n WHERE n.state <> 'dead' ORDER BY n.node_id LIMIT 1000");
 
 pub(crate) const STATEMENTS: &[&Statement] = &[&STATE, &NODES];
