@@ -56,12 +56,14 @@ async fn status(client: &Client, json: bool) -> Result<(), Failure> {
         println!("this node is alone: [cluster] enabled = true makes it one of several");
         return Ok(());
     }
+    let skew = answer["clock_skew_ms"].as_i64().unwrap_or_default();
     println!(
-        "view {}, {} channels, {} on their way, clock of the database {} ms ahead of this node's",
+        "view {}, {} channels, {} on their way, the database's clock is {} ms {} this node's",
         field(&answer, "view"),
         field(&answer, "channels"),
         field(&answer, "channels_unowned"),
-        field(&answer, "clock_skew_ms"),
+        skew.unsigned_abs(),
+        if skew < 0 { "behind" } else { "ahead of" },
     );
     let rows: Vec<Vec<String>> = answer["nodes"].as_array().into_iter().flatten().map(row).collect();
     print!("{}", table(&COLUMNS.map(|(title, _)| title), &rows));

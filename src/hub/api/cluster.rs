@@ -41,7 +41,7 @@ pub(in crate::hub) struct ClusterStatus {
     channels: i64,
     /// Channels that nobody owns just now: on their way from one node to another.
     channels_unowned: i64,
-    /// The database's clock less the answering node's.
+    /// The database's clock less the answering node's, and what the question took on its way.
     clock_skew_ms: i64,
 }
 
@@ -61,8 +61,9 @@ pub(in crate::hub) async fn show(State(hub): State<Hub>) -> Answered<ClusterStat
             clock_skew_ms: 0,
         });
     }
+    let asked_at = hub.deps.clock.now();
     let report = storage::cluster::report(&hub.deps.db).await?;
-    let clock_skew_ms = (report.now - hub.deps.clock.now()).num_milliseconds();
+    let clock_skew_ms = (report.now - asked_at).num_milliseconds();
     let n_owned: i64 = report.nodes.iter().map(|node| node.n_channels).sum();
     let node = |node: storage::cluster::NodeReport| ClusterNode {
         answers: node.node == hub.deps.node.id,
