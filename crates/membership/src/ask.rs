@@ -28,7 +28,8 @@ pub enum Ask {
     /// Claims each key that has no owner, is released, is mine, or whose owner is dead; raises its epoch unless it is
     /// mine already. A key whose row is locked just now is left out and named as skipped. At most 10,000 keys.
     Claim { me: Incarnation, keys: Vec<OwnedKey> },
-    /// Releases keys that are mine at these epochs; others are left as they are.
+    /// Releases keys that are mine at these epochs; others are left as they are. Waits for writes of them that passed the
+    /// fence, as does [`Ask::Leave`].
     Release { me: Incarnation, keys: Vec<(OwnedKey, Epoch)> },
 }
 

@@ -133,3 +133,73 @@ fn active(members: &[Member]) -> impl Iterator<Item = &Seat> {
 fn has_node(seats: &[Seat], node: &NodeId) -> bool {
     seats.iter().any(|seat| seat.node == *node)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(n: u128, state: State) -> Member {
+        let seat = Seat {
+            node: NodeId(format!("node-{n}")),
+            incarnation: Incarnation(n),
+            roles: vec![Role::Channels],
+            weight: 100,
+        };
+        Member { seat, state, address: String::new(), protocol: (1, 1), lease_until: DbTime(0) }
+    }
+
+    fn view(version: i64, members: &[Member]) -> View {
+        View {
+            version,
+            members: members.iter().map(|member| member.seat.clone()).collect(),
+            ..View::default()
+        }
+    }
+
+    #[test]
+    fn who_entered_since_the_look_is_not_left_out() {
+        let (now, timings) = (MonotonicUs(0), Timings::default());
+        let [a, b] = [1, 2].map(|n| member(n, State::Active));
+        for before in [vec![a.clone()], vec![a.clone(), member(2, State::Joining)]] {
+            let mut rings = Rings::default();
+            rings.adopt(Incarnation(1), (now, 0), view(1, std::slice::from_ref(&a)), &timings);
+            rings.looked(now, &before);
+            rings.adopt(Incarnation(1), (now, 0), view(2, &[a.clone(), b.clone()]), &timings);
+            assert!(!rings.knows_all(&before));
+            assert_eq!(rings.proposal(now, &before, &timings), None);
+            rings.looked(now, &[a.clone(), b.clone()]);
+            assert_eq!(rings.proposal(now, &[a.clone(), b.clone()], &timings), None);
+            let next = rings.proposal(now, std::slice::from_ref(&a), &timings);
+            assert_eq!(next, Some(vec![a.seat.clone()]), "he died: at once");
+        }
+    }
+
+    #[test]
+    fn who_comes_back_takes_his_place_at_once_and_another_waits() {
+        let (now, timings) = (MonotonicUs(0), Timings::default());
+        let (a, b, c) = (member(1, State::Active), member(2, State::Active), member(3, State::Active));
+        let mut again = b.clone();
+        again.seat.incarnation = Incarnation(20);
+        let mut rings = Rings::default();
+        rings.adopt(Incarnation(1), (now, 0), view(1, &[a.clone(), b]), &timings);
+        let members = [a.clone(), again.clone(), c.clone()];
+        rings.looked(now, &members);
+        assert_eq!(rings.proposal(now, &members, &timings), Some(vec![a.seat.clone(), again.seat.clone()]));
+        let later = now.plus(timings.rebalance_us);
+        assert_eq!(rings.proposal(later, &members, &timings), Some(vec![a.seat, again.seat, c.seat]));
+    }
+
+    #[test]
+    fn after_the_loss_of_all_nodes_the_first_one_back_waits_for_the_others() {
+        let (now, timings) = (MonotonicUs(0), Timings::default());
+        let [a, b] = [1, 2].map(|n| member(n, State::Active));
+        let mut again = a.clone();
+        again.seat.incarnation = Incarnation(10);
+        let mut rings = Rings::default();
+        rings.adopt(Incarnation(10), (now, 0), view(1, &[a, b]), &timings);
+        let members = [again.clone()];
+        rings.looked(now, &members);
+        assert_eq!(rings.proposal(now, &members, &timings), None);
+        assert_eq!(rings.proposal(now.plus(timings.gather_us), &members, &timings), Some(vec![again.seat]));
+    }
+}
