@@ -46,6 +46,8 @@ pub const MODULES: &[ModuleSpec] = &[
     faults::LINES,
     #[cfg(feature = "test-support")]
     faults::HOARD,
+    #[cfg(feature = "test-support")]
+    faults::LEDGER,
 ];
 
 /// The rows, indexed by module and by command name.

@@ -1,9 +1,11 @@
-//! Modules that panic, sleep, fail, spin and hoard memory, each in a row of its own: the tests of supervision watch what becomes of
+//! A ledger, and modules that panic, sleep, fail, spin and hoard memory, each in a row of its own: the tests of supervision watch what becomes of
 //! their neighbours.
 
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
+use storage::{Effect, Tx, counters};
 
 use crate::actors::{CommandSpec, Context, Module, ModuleError, ModuleSpec};
 use crate::messages::{CommandCall, Line, Reply};
@@ -93,6 +95,35 @@ pub const LINES: ModuleSpec = ModuleSpec {
         || Box::new(Lines { n_lines: 0 }),
     )
 };
+
+pub const LEDGER: ModuleSpec = row(
+    "fault_ledger",
+    &[CommandSpec {
+        name: "ledger",
+        usage: "ledger <token>",
+        description: "Enters a token into the channel's account.",
+        ..CommandSpec::DEFAULT
+    }],
+    || Box::new(Ledger),
+);
+
+/// State that only the channel's owner may write: each entry is an operation, each account their sum.
+struct Ledger;
+
+#[async_trait]
+impl Module for Ledger {
+    async fn on_command(&mut self, ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
+        let (community_id, now, token) = (ctx.community_id(), ctx.now(), call.args.clone());
+        let enter = move |tx: &mut Tx| {
+            async move {
+                let sum = counters::add(tx, community_id, "ledger", 1, now).await?;
+                Ok(Effect::new(format!("ledger: {sum} {token}")))
+            }
+            .boxed()
+        };
+        ctx.answer(ctx.channel_scope(), 1, enter).await
+    }
+}
 
 struct Panic;
 
@@ -200,7 +231,6 @@ impl Module for Lines {
 #[cfg(test)]
 mod tests {
     use domain::Level;
-    use futures_util::FutureExt;
 
     use super::*;
     use crate::actors::modules::testing::World;
