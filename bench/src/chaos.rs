@@ -31,6 +31,7 @@ pub(crate) const USAGE: &str = "usage: waddlebot-bench chaos --bot PATH [options
   --clock N             rounds of steps of its clock; default 1
   --rolling N           rolling restarts; default 1
   --quiet-secs N        without any fault; default 60
+  --keep DIR            the nodes' data and logs; default waddlebot-chaos in the temporary folder, made anew
   --fence-off           the nodes write unfenced: the table must be red";
 
 /// What is done, and how often.
@@ -46,6 +47,8 @@ pub(crate) struct Plan {
     n_rolling: usize,
     quiet_secs: usize,
     pub(crate) is_fence_off: bool,
+    /// Where the nodes' data and logs are kept.
+    pub(crate) keep: PathBuf,
     command: String,
 }
 
@@ -63,6 +66,7 @@ pub(crate) fn parse(arguments: &[String]) -> std::result::Result<Plan, String> {
         n_rolling: 1,
         quiet_secs: 60,
         is_fence_off: false,
+        keep: std::env::temp_dir().join("waddlebot-chaos"),
         command: format!("waddlebot-bench chaos {}", arguments.join(" ")),
     };
     let mut arguments = arguments.iter();
@@ -74,6 +78,10 @@ pub(crate) fn parse(arguments: &[String]) -> std::result::Result<Plan, String> {
         let value = arguments.next().ok_or_else(|| format!("{name} is unknown or needs a value"))?;
         if name == "--bot" {
             plan.bot = PathBuf::from(value);
+            continue;
+        }
+        if name == "--keep" {
+            plan.keep = PathBuf::from(value);
             continue;
         }
         let number = value.parse().map_err(|_| format!("{value} is no number"))?;
@@ -103,6 +111,9 @@ pub(crate) fn parse(arguments: &[String]) -> std::result::Result<Plan, String> {
 /// # Errors
 /// The cluster could not be made or does not settle, or a line of the table is missed.
 pub(crate) async fn run(plan: &Plan) -> Result<()> {
+    if plan.keep.exists() {
+        std::fs::remove_dir_all(&plan.keep)?;
+    }
     let mut world = World::new(plan).await?;
     world.load.go_on();
     let lines = scenarios(plan, &mut world).await?;

@@ -20,6 +20,7 @@ const N_ASKED: usize = 20;
 
 /// R5: four ways to lose the database.
 pub(crate) async fn outages(world: &World) -> Result<Vec<Line>> {
+    world.balanced().await?;
     let before = world.owning().await?;
     let mut back = Vec::new();
     eprintln!("the database is killed for {AWAY:?}");
@@ -100,6 +101,7 @@ pub(crate) async fn clock_steps(world: &World) -> Result<Vec<Line>> {
     // Sessions take the stepped functions from their first moment on, so they begin anew.
     world.run(STEPPABLE).await?;
     renew_sessions(world).await?;
+    world.balanced().await?;
     let before = world.owning().await?;
     for statement in [
         "UPDATE chaos_clock.step SET ahead = interval '1 hour'",

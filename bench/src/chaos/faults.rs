@@ -22,8 +22,9 @@ const GATE: Duration = Duration::from_millis(1_400);
 /// How long a node is stopped, in turn.
 const STOPS_SECS: [u64; 6] = [3, 5, 1, 8, 2, 30];
 const CUT_FOR: Duration = Duration::from_secs(6);
-/// A flapping way is open and shut that long.
-const FLAP: Duration = Duration::from_secs(1);
+/// A flapping way is shut and open that long, so often.
+const FLAP: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(2)];
+const N_FLAPS: usize = 4;
 
 /// What the others did while a node was gone.
 #[derive(Default)]
@@ -173,7 +174,7 @@ enum Cut {
     Database,
     /// It hears the others no more, they hear it.
     OneWay,
-    /// From the database, a second yes, a second no.
+    /// From the database, now and then.
     Flapping,
 }
 
@@ -240,11 +241,11 @@ async fn shut(world: &World, cut: Cut, node: usize, held: Option<Held>, victim: 
     };
     let begun = Instant::now();
     if cut == Cut::Flapping {
-        for _ in 0..5 {
+        for _ in 0..N_FLAPS {
             set(true)?;
-            tokio::time::sleep(FLAP).await;
+            tokio::time::sleep(FLAP[0]).await;
             set(false)?;
-            tokio::time::sleep(FLAP).await;
+            tokio::time::sleep(FLAP[1]).await;
         }
         return Ok(());
     }

@@ -23,7 +23,7 @@ pub(crate) async fn hold(world: &World, incarnation: &str, login: &str) -> Resul
     world.caller.insist(&nodes, login, &first, &text, PATIENCE).await;
     let mut transaction = world.postgres.pool.begin().await.map_err(Error::other)?;
     let lock = "SELECT value FROM counters k JOIN channels c ON c.community_id = k.community_id \
-         WHERE k.name = 'ledger' AND c.external_id = $1 FOR UPDATE OF k";
+         WHERE k.name = 'ledger' AND c.login = $1 FOR UPDATE OF k";
     sqlx::query(lock).bind(login).execute(&mut *transaction).await.map_err(Error::other)?;
     world.load.say_entry(login);
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waddlebot/' || $1 \

@@ -28,8 +28,10 @@ struct Reply {
 struct Books {
     said: HashMap<String, Said>,
     acknowledged: HashSet<String>,
-    /// Lines of the bot that no command asked for.
+    /// Lines of the bot with a token that nobody said.
     n_unasked: usize,
+    /// Lines without one: `try again`, `busy`.
+    n_refusals: usize,
     last_reply: Option<Instant>,
     n_api_asked: usize,
 }
@@ -55,6 +57,8 @@ pub(crate) struct Judgement {
     /// The sum of all accounts beyond their entries.
     pub(crate) n_double_effects: i64,
     pub(crate) n_misrouted: usize,
+    /// Commands that the bot refused in words, such as `try again`.
+    pub(crate) n_refusals: usize,
     /// Entries by a process that did not own the channel when it committed.
     pub(crate) n_strays: i64,
 }
@@ -103,7 +107,8 @@ impl Ledger {
                     let (at, connection) = (line.at, line.connection);
                     said.replies.push(Reply { at, connection, login: line.channel_login });
                 }
-                None => books.n_unasked += 1,
+                None if is_token(token) => books.n_unasked += 1,
+                None => books.n_refusals += 1,
             }
         }
     }
@@ -159,6 +164,7 @@ impl Ledger {
             n_double_effects: sum - n_effects,
             n_acknowledged: books.acknowledged.len(),
             n_misrouted: books.n_unasked,
+            n_refusals: books.n_refusals,
             ..Judgement::default()
         };
         judgement.n_lost = books.acknowledged.iter().filter(|token| !entries.contains(*token)).count();
@@ -177,4 +183,9 @@ impl Ledger {
     pub(crate) fn n_api_asked(&self) -> usize {
         self.books().n_api_asked
     }
+}
+
+/// A kind and a number.
+fn is_token(word: &str) -> bool {
+    word.split_once('-').is_some_and(|(kind, number)| !kind.is_empty() && number.parse::<usize>().is_ok())
 }

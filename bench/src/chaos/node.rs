@@ -99,13 +99,16 @@ cooldown_secs = 0
 /// A node, running or not. Its process is killed with this value.
 pub(crate) struct Node {
     pub(crate) number: usize,
-    folder: TempDir,
+    folder: PathBuf,
     child: Option<Child>,
 }
 
 impl Node {
-    pub(crate) fn new(number: usize) -> Result<Self> {
-        Ok(Self { number, folder: tempfile::tempdir()?, child: None })
+    /// Keeps its data and its log under that folder.
+    pub(crate) fn new(number: usize, under: &Path) -> Result<Self> {
+        let folder = under.join(format!("node-{number}"));
+        fs::create_dir_all(&folder)?;
+        Ok(Self { number, folder, child: None })
     }
 
     pub(crate) fn id(&self) -> String {
@@ -114,8 +117,8 @@ impl Node {
 
     /// Starts the process; the caller asks when it serves.
     pub(crate) fn start(&mut self, setting: &Setting) -> Result<()> {
-        let file = self.folder.path().join("waddlebot.toml");
-        write_private(&file, &setting.configuration(self.number, self.folder.path()))?;
+        let file = self.folder.join("waddlebot.toml");
+        write_private(&file, &setting.configuration(self.number, &self.folder))?;
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &namespace(self.number)]);
         command.arg(&setting.bot).arg("run").arg("--config").arg(file);
@@ -150,11 +153,11 @@ impl Node {
     }
 
     fn log_file(&self) -> Result<File> {
-        OpenOptions::new().create(true).append(true).open(self.folder.path().join("stderr.log"))
+        OpenOptions::new().create(true).append(true).open(self.folder.join("stderr.log"))
     }
 
     pub(crate) fn log_tail(&self) -> String {
-        let log = fs::read_to_string(self.folder.path().join("stderr.log")).unwrap_or_default();
+        let log = fs::read_to_string(self.folder.join("stderr.log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }

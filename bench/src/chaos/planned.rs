@@ -1,6 +1,6 @@
 //! Nodes that are told to end and start again, and a time without any fault.
 
-use std::io::{Error, Result};
+use std::io::Result;
 use std::time::{Duration, Instant};
 
 use super::table::{Line, row};
@@ -11,8 +11,6 @@ const ENDED_WITHIN: Duration = Duration::from_secs(60);
 /// Channels that are asked all the time, and how often each.
 const N_PROBED: usize = 100;
 const PROBED_EACH: Duration = Duration::from_millis(200);
-/// Longer than the shortest time between two rebalances.
-const SHARE_BACK: Duration = Duration::from_secs(60);
 
 /// R10: one node after the other.
 pub(crate) async fn rolling_restart(world: &mut World) -> Result<Vec<Line>> {
@@ -28,8 +26,7 @@ pub(crate) async fn rolling_restart(world: &mut World) -> Result<Vec<Line>> {
         ended.push(told.elapsed());
         world.nodes[number].start(&world.setting)?;
         world.caller.wait_ready(number).await?;
-        has_its_share(world, number).await?;
-        world.settled().await?;
+        world.balanced().await?;
     }
     drop(probes);
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -41,24 +38,10 @@ pub(crate) async fn rolling_restart(world: &mut World) -> Result<Vec<Line>> {
     ])
 }
 
-/// Waits until a node that came back owns about as much as the others.
-async fn has_its_share(world: &World, number: usize) -> Result<()> {
-    let started = Instant::now();
-    let fair = world.setting.channels.len() / N_NODES;
-    while started.elapsed() < SHARE_BACK {
-        if let Some(incarnation) = world.incarnation(number).await?
-            && world.channels_of(&incarnation).await?.len() * 3 > fair * 2
-        {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    Err(Error::other(format!("node-{number} does not get its share of the channels")))
-}
-
 /// R14, shortened: the load alone.
 pub(crate) async fn quiet(world: &World, length: Duration) -> Result<Vec<Line>> {
     eprintln!("{length:?} without a fault");
+    world.balanced().await?;
     let before = world.owning().await?;
     let usage = || -> Result<(f64, u64)> {
         let ids = world.nodes.iter().filter_map(super::node::Node::process_id);

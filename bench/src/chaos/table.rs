@@ -58,9 +58,9 @@ pub(crate) fn row(
 
 /// What the books say after everything.
 pub(crate) fn judged(judgement: &Judgement) -> Vec<Line> {
-    let Judgement { n_said, n_unheard, n_replied, n_effects, n_acknowledged, .. } = *judgement;
+    let Judgement { n_said, n_unheard, n_replied, n_refusals, n_effects, n_acknowledged, .. } = *judgement;
     let seen = format!(
-        "{n_said} said in chat ({n_unheard} in a gap), {n_acknowledged} acknowledged over the API; {n_effects} entries, {n_replied} replies"
+        "{n_said} said in chat ({n_unheard} in a gap), {n_acknowledged} acknowledged over the API; {n_effects} entries, {n_replied} replies, {n_refusals} refused in words"
     );
     let count = |what, n: i64| {
         let n = usize::try_from(n).unwrap_or(usize::MAX);

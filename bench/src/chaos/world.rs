@@ -60,7 +60,7 @@ impl World {
         setting.joins_per_10s = JOINS_PER_10S;
         let (ledger, caller) = (Arc::new(Ledger::default()), Caller::new()?);
         let load = Load::start(&fake, &ledger, &caller, &setting.channels, N_NODES);
-        let nodes = (0..N_NODES).map(Node::new).collect::<Result<Vec<_>>>()?;
+        let nodes = (0..N_NODES).map(|number| Node::new(number, &plan.keep)).collect::<Result<Vec<_>>>()?;
         let mut world = Self { load, nodes, setting, caller, ledger, fake, postgres, network };
         for number in 0..N_NODES {
             world.nodes[number].start(&world.setting)?;
@@ -121,6 +121,27 @@ impl World {
         }
     }
 
+    /// Waits until every node has about its share, so that no move is due.
+    pub(crate) async fn balanced(&self) -> Result<()> {
+        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        let statement = "SELECT count(*) FROM owners WHERE incarnation = $1 AND key LIKE 'channel:%' AND NOT released";
+        let fair = self.setting.channels.len() / N_NODES;
+        loop {
+            self.settled().await?;
+            let mut least = fair;
+            for incarnation in self.living().await?.values() {
+                least = least.min(usize::try_from(self.number(statement, incarnation).await?).unwrap_or(0));
+            }
+            if least * 3 > fair * 2 {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Error::other(format!("a node has {least} channels and should have {fair}")));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Channels owned by living nodes.
     async fn n_owned(&self) -> Result<i64> {
         let statement = "SELECT count(*) FROM owners o JOIN nodes n ON n.incarnation = o.incarnation \
@@ -148,7 +169,7 @@ impl World {
 
     /// Logins of the channels that a process owns.
     pub(crate) async fn channels_of(&self, incarnation: &str) -> Result<Vec<String>> {
-        let statement = "SELECT c.external_id FROM owners o JOIN channels c ON o.key = 'channel:' || c.id \
+        let statement = "SELECT c.login FROM owners o JOIN channels c ON o.key = 'channel:' || c.id \
              WHERE o.incarnation = $1 AND NOT o.released ORDER BY md5(c.id)";
         let rows: Vec<(String,)> =
             sqlx::query_as(statement).bind(incarnation).fetch_all(&self.postgres.pool).await.map_err(Error::other)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use storage::{Effect, Tx, counters};
+use storage::{Effect, counters};
 
 use crate::actors::{CommandSpec, Context, Module, ModuleError, ModuleSpec};
 use crate::messages::{CommandCall, Line, Reply};
@@ -114,14 +114,14 @@ struct Ledger;
 impl Module for Ledger {
     async fn on_command(&mut self, ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
         let (community_id, now, token) = (ctx.community_id(), ctx.now(), call.args.clone());
-        let enter = move |tx: &mut Tx| {
+        let unit = ctx.answer(ctx.channel_scope(), 1, move |tx| {
             async move {
                 let sum = counters::add(tx, community_id, "ledger", 1, now).await?;
                 Ok(Effect::new(format!("ledger: {sum} {token}")))
             }
             .boxed()
-        };
-        ctx.answer(ctx.channel_scope(), 1, enter).await
+        });
+        unit.await
     }
 }
 
