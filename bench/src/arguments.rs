@@ -104,7 +104,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
     match arguments.first().map(String::as_str) {
         Some("bare-client") => parse_target(&arguments[1..]).map(Command::BareClient),
         Some("echo-loop") => parse_target(&arguments[1..]).map(Command::EchoLoop),
-        Some("chaos") => chaos::parse(&arguments[1..]).map(Command::Chaos).map_err(|problem| format!("{problem}\n{}", chaos::USAGE)),
+        Some("chaos") => chaos::parse(&arguments[1..])
+            .map(Command::Chaos)
+            .map_err(|problem| format!("{problem}\n{}", chaos::USAGE)),
         Some("--help" | "help") => Ok(Command::Help),
         _ => parse_plan(&arguments).map(Box::new).map(Command::Measure),
     }

@@ -21,7 +21,8 @@ use self::table::Line;
 use self::world::World;
 use crate::process;
 
-pub(crate) const USAGE: &str = "usage: waddlebot-bench chaos --bot PATH [options]   break a cluster of three nodes, and print a table
+pub(crate) const USAGE: &str =
+    "usage: waddlebot-bench chaos --bot PATH [options]   break a cluster of three nodes, and print a table
   --bot PATH            a waddlebot built with --features test-support
   --channels N          default 5000
   --kills N             default 20; 0 leaves a row out, here and below
@@ -119,7 +120,11 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     let lines = scenarios(plan, &mut world).await?;
     println!("{}\n\n`{}`\n\n{}", process::machine()?, plan.command, table::markdown(&lines));
     let n_missed = lines.iter().filter(|line| !line.is_met()).count();
-    if n_missed == 0 { Ok(()) } else { Err(Error::other(format!("{n_missed} lines of the table are missed"))) }
+    if n_missed == 0 {
+        Ok(())
+    } else {
+        Err(Error::other(format!("{n_missed} lines of the table are missed")))
+    }
 }
 
 async fn scenarios(plan: &Plan, world: &mut World) -> Result<Vec<Line>> {

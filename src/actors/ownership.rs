@@ -5,6 +5,7 @@
 //! Dies: when an output cannot be done; the node then gives itself up and the others take over.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ const HEIR_LIMIT: Duration = Duration::from_millis(500);
 /// Longest wait for one page.
 const STORAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
+const LEAVE_POLL: Duration = Duration::from_millis(20);
+
 const CHANNEL: &str = "channel:";
 const QUEUE: &str = "queue:";
 
@@ -53,6 +56,8 @@ pub struct Ownership {
     pub died: CancellationToken,
     /// Cancelled when everything was handed over.
     pub left: CancellationToken,
+    /// It owns nothing any more and gives away what it still hears.
+    pub has_left: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -82,6 +87,16 @@ impl Actor for Ownership {
             drop(myself.cast(OwnershipMsg::Ended));
         };
         self.services.spawner.detach("membership", Box::pin(listening));
+        let (directory, gateway) = (Arc::clone(&self.services.directory), self.gateway.clone());
+        let (left, died) = (self.left.clone(), self.died.clone());
+        let relaying = async move {
+            tokio::select! {
+                () = directory.relay().run(&directory, &gateway) => {}
+                () = left.cancelled() => {}
+                () = died.cancelled() => {}
+            }
+        };
+        self.services.spawner.detach("relay", Box::pin(relaying));
         Ok(())
     }
 
@@ -95,7 +110,7 @@ impl Actor for Ownership {
             OwnershipMsg::Outputs(outputs) => self.apply(outputs),
             OwnershipMsg::Tick => self.follow_channels().await,
             OwnershipMsg::Ended => {
-                if !self.left.is_cancelled() {
+                if !self.has_left.load(Ordering::Relaxed) {
                     tracing::error!("the thread that keeps the lease ended");
                     self.died.cancel();
                 }
@@ -107,7 +122,7 @@ impl Actor for Ownership {
 
 impl Ownership {
     fn apply(&self, outputs: Vec<Output>) {
-        let mut granted = Vec::new();
+        let (mut granted, mut released) = (Vec::new(), Vec::new());
         let mut freed: BTreeMap<NodeId, Vec<OwnedKey>> = BTreeMap::new();
         for output in outputs {
             match output {
@@ -115,32 +130,48 @@ impl Ownership {
                     count_move(from);
                     granted.extend(self.granted(&key, epoch));
                 }
-                Output::HandOver { key, epoch, .. } => {
+                Output::HandOver { key, epoch, to } => {
                     self.add(&mut granted);
-                    self.hand_over(key, epoch);
+                    self.hand_over(key, epoch, to.is_some());
                 }
                 Output::Died => {
                     tracing::error!("the database says that this incarnation is dead");
                     self.died.cancel();
                 }
-                Output::Left => self.left.cancel(),
+                Output::Left => self.leave(),
                 Output::View(view) => {
                     metrics::gauge!("waddlebot_cluster_view").set(view.version as f64);
                     tracing::info!(view = view.version, nodes = view.members.len(), "the ring changed");
                 }
-                Output::Released { key, to: Some(heir) } => freed.entry(heir).or_default().push(key),
+                Output::Released { key, to } => {
+                    released.extend(channel_of(&key));
+                    if let Some(heir) = to {
+                        freed.entry(heir).or_default().push(key);
+                    }
+                }
                 // The others are done by the protocol's thread.
-                Output::Members
-                | Output::Released { to: None, .. }
-                | Output::Ask { .. }
-                | Output::Probe { .. }
-                | Output::Gate { .. } => {}
+                Output::Members | Output::Ask { .. } | Output::Probe { .. } | Output::Gate { .. } => {}
             }
         }
         self.add(&mut granted);
+        self.services.directory.relay().released(&released);
         for (heir, keys) in freed {
             self.tell_heir(&heir, &keys);
         }
+    }
+
+    /// Nothing is owned here any more; what is still heard goes to its new owners first.
+    fn leave(&self) {
+        self.has_left.store(true, Ordering::Relaxed);
+        let directory = Arc::clone(&self.services.directory);
+        let (left, died) = (self.left.clone(), self.died.clone());
+        let work = async move {
+            while !directory.relay().is_idle() && !died.is_cancelled() {
+                tokio::time::sleep(LEAVE_POLL).await;
+            }
+            left.cancel();
+        };
+        self.services.spawner.detach("leave", Box::pin(work));
     }
 
     /// Tells the next owner that keys are free; one that does not hear it looks a second later.
@@ -175,12 +206,14 @@ impl Ownership {
     }
 
     /// Stops serving the key and says so once nothing is written or sent under it any more.
-    fn hand_over(&self, key: OwnedKey, epoch: Epoch) {
+    fn hand_over(&self, key: OwnedKey, epoch: Epoch, has_heir: bool) {
         if let Some(partition) = partition_of(&key) {
             let only = PartitionSet::NONE.with(partition);
             self.partitions.send_modify(|partitions| *partitions = partitions.except(only));
         }
-        let slot = channel_of(&key).and_then(|id| self.services.directory.remove(id));
+        let directory = &self.services.directory;
+        let slot = channel_of(&key)
+            .and_then(|id| if has_heir { directory.give_away(id) } else { directory.remove(id) });
         let (member, limit) = (self.member.clone(), self.handoff_timeout);
         let work = async move {
             if let Some(slot) = slot {

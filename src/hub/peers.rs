@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 use super::answer::ApiError;
 use super::router::Hub;
 use crate::cluster::gateway::{COOKIE, EVENTS, FREED, PeerAnswer};
+use crate::cluster::relay::{self, Relayed, Taken};
 use crate::cluster::{Peer, PeerCall, PeerError, links};
 use crate::messages::ChatEvent;
 
@@ -71,6 +72,7 @@ pub(super) fn router(hub: &Hub, api: Router, cookie: SecretString) -> Router {
         .route(links::PATH, get(link))
         .route(EVENTS, post(take_event))
         .route(FREED, post(freed))
+        .route(relay::PATH, post(take_relayed))
         .layer(DefaultBodyLimit::max(PEER_BODY_BYTES_MAX))
         .with_state(hub.clone());
     api.merge(only_peers).layer(from_fn_with_state(cookie, require_cookie))
@@ -108,6 +110,11 @@ async fn take_event(State(hub): State<Hub>, Json(event): Json<ChatEvent>) -> Res
 async fn freed(State(hub): State<Hub>, Json(keys): Json<Vec<OwnedKey>>) -> StatusCode {
     hub.deps.operator.freed(keys).await;
     StatusCode::NO_CONTENT
+}
+
+/// What another node still hears of channels that it gave to this one.
+async fn take_relayed(State(hub): State<Hub>, Json(batch): Json<Vec<Relayed>>) -> Json<Vec<Taken>> {
+    Json(relay::take(&hub.deps.directory, &hub.deps.clock, batch))
 }
 
 /// The owner of a channel that is not here; `None` when this node should answer.

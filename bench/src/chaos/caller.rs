@@ -20,7 +20,8 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn new() -> Result<Self> {
-        let client = reqwest::Client::builder().timeout(CALL_TIMEOUT).connect_timeout(Duration::from_millis(500));
+        let client =
+            reqwest::Client::builder().timeout(CALL_TIMEOUT).connect_timeout(Duration::from_millis(500));
         Ok(Self { client: client.build().map_err(Error::other)? })
     }
 
@@ -40,7 +41,8 @@ impl Caller {
     pub(crate) async fn ask(&self, number: usize, login: &str, id: &str, text: &str) -> Option<String> {
         let event = json!({ "platform": "twitch", "channel_id": login, "user_id": "7", "username": "chaos",
             "message": text, "message_type": "chatMessage", "message_id": id });
-        let request = self.client.post(url(number, "/api/v1/router/events")).header("X-Service-Key", SERVICE_KEY);
+        let request =
+            self.client.post(url(number, "/api/v1/router/events")).header("X-Service-Key", SERVICE_KEY);
         let answer = request.json(&event).send().await.ok()?;
         if !answer.status().is_success() {
             return None;
@@ -50,7 +52,14 @@ impl Caller {
     }
 
     /// Asks these nodes in turn until one answers well; `None`: none did in time.
-    pub(crate) async fn insist(&self, nodes: &[usize], login: &str, id: &str, text: &str, within: Duration) -> Option<String> {
+    pub(crate) async fn insist(
+        &self,
+        nodes: &[usize],
+        login: &str,
+        id: &str,
+        text: &str,
+        within: Duration,
+    ) -> Option<String> {
         let deadline = Instant::now() + within;
         for number in nodes.iter().cycle() {
             if let Some(answer) = self.ask(*number, login, id, text).await {

@@ -45,10 +45,24 @@ pub(crate) async fn outages(world: &World) -> Result<Vec<Line>> {
     let n_changes = world.owning().await?;
     let moves = usize::try_from(n_changes.n_changes - before.n_changes).unwrap_or(usize::MAX);
     Ok(vec![
-        row("R5", format!("killed 10 s, cut off 10 s, {n_taken} connections taken: an entry in each of {N_ASKED} channels after it is back"), &back, "≤5,000 ms", |p| p.max_ms <= 5_000.0),
+        row(
+            "R5",
+            format!(
+                "killed 10 s, cut off 10 s, {n_taken} connections taken: an entry in each of {N_ASKED} channels after it is back"
+            ),
+            &back,
+            "≤5,000 ms",
+            |p| p.max_ms <= 5_000.0,
+        ),
         slow,
         Line::count("R5", "channels that moved", moves, 0),
-        Line::new("R5", "nobody buried", (n_changes.living == before.living).to_string(), "true", n_changes.living == before.living),
+        Line::new(
+            "R5",
+            "nobody buried",
+            (n_changes.living == before.living).to_string(),
+            "true",
+            n_changes.living == before.living,
+        ),
     ])
 }
 
@@ -91,7 +105,10 @@ async fn locked(world: &World) -> Result<Line> {
     lock.rollback().await.map_err(Error::other)?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let gaps = world.ledger.gaps("locked");
-    let what = format!("ledger locked 20 s: {} commands without it in 100 channels, {} unanswered, the longest of each channel", gaps.n_asked, gaps.n_unanswered);
+    let what = format!(
+        "ledger locked 20 s: {} commands without it in 100 channels, {} unanswered, the longest of each channel",
+        gaps.n_asked, gaps.n_unanswered
+    );
     let is_met = |p: &Spread| p.p99_ms < 500.0 && gaps.n_unanswered == 0;
     Ok(row("R5", what, &gaps.longest, "p99 <500 ms", is_met))
 }
@@ -122,8 +139,16 @@ pub(crate) async fn clock_steps(world: &World) -> Result<Vec<Line>> {
     eprintln!("clock steps ended, service asked for {:.0} ms", ms(started.elapsed()));
     Ok(vec![
         Line::count("R11", "the database's clock ±1 h: channels that moved", moves, 0),
-        Line::new("R11", "nobody buried", (after.living == before.living).to_string(), "true", after.living == before.living),
-        row("R11", "an entry in each of 20 channels afterwards".to_owned(), &back, "≤5,000 ms", |p| p.max_ms <= 5_000.0),
+        Line::new(
+            "R11",
+            "nobody buried",
+            (after.living == before.living).to_string(),
+            "true",
+            after.living == before.living,
+        ),
+        row("R11", "an entry in each of 20 channels afterwards".to_owned(), &back, "≤5,000 ms", |p| {
+            p.max_ms <= 5_000.0
+        }),
     ])
 }
 

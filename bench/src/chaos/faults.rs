@@ -99,7 +99,11 @@ async fn back(world: &World, victim: &Victim, since: Instant, seen: &mut Seen) -
         tokio::time::sleep(LOOK_EACH).await;
     }
     seen.n_never += 1;
-    Err(Error::other(format!("node-{} does not come back:\n{}", victim.number, world.nodes[victim.number].log_tail())))
+    Err(Error::other(format!(
+        "node-{} does not come back:\n{}",
+        victim.number,
+        world.nodes[victim.number].log_tail()
+    )))
 }
 
 /// R1: signal 9.
@@ -107,7 +111,12 @@ pub(crate) async fn kills(world: &mut World, n_rounds: usize) -> Result<Vec<Line
     let mut seen = Seen::default();
     for round in 0..n_rounds {
         let victim = choose(world).await?;
-        eprintln!("kill {}/{n_rounds}: node-{} of {} channels", round + 1, victim.number, victim.channels.len());
+        eprintln!(
+            "kill {}/{n_rounds}: node-{} of {} channels",
+            round + 1,
+            victim.number,
+            victim.channels.len()
+        );
         let held = held(world, &victim, round).await?;
         seen.n_held += usize::from(held.is_some());
         let killed = Instant::now();
@@ -122,9 +131,27 @@ pub(crate) async fn kills(world: &mut World, n_rounds: usize) -> Result<Vec<Line
     let n_joins = world.setting.channels.len() as f64 / f64::from(JOINS_PER_10S);
     let heard_bar = n_joins.ceil() * 10_000.0 + 2_000.0;
     Ok(vec![
-        row("R1", format!("kill -9, {n_rounds}, {} inside a transaction: claims", seen.n_held), &seen.taken_over, "95 of 100 ≤500 ms", |p| p.p95_ms <= 500.0),
-        row("R1", "first reply of 20 of its channels".to_owned(), &seen.first_replies, "p99 ≤1,500 ms", |p| p.p99_ms <= 1_500.0),
-        row("R1", "last channel heard again".to_owned(), &seen.heard, &format!("≤{heard_bar:.0} ms"), |p| p.max_ms <= heard_bar),
+        row(
+            "R1",
+            format!("kill -9, {n_rounds}, {} inside a transaction: claims", seen.n_held),
+            &seen.taken_over,
+            "95 of 100 ≤500 ms",
+            |p| p.p95_ms <= 500.0,
+        ),
+        row(
+            "R1",
+            "first reply of 20 of its channels".to_owned(),
+            &seen.first_replies,
+            "p99 ≤1,500 ms",
+            |p| p.p99_ms <= 1_500.0,
+        ),
+        row(
+            "R1",
+            "last channel heard again".to_owned(),
+            &seen.heard,
+            &format!("≤{heard_bar:.0} ms"),
+            |p| p.max_ms <= heard_bar,
+        ),
         Line::count("R1", "takeovers, replies, joins that never came", seen.n_never, 0),
     ])
 }
@@ -135,7 +162,12 @@ pub(crate) async fn stops(world: &mut World, n_rounds: usize) -> Result<Vec<Line
     for round in 0..n_rounds {
         let victim = choose(world).await?;
         let length = Duration::from_secs(STOPS_SECS[round % STOPS_SECS.len()]);
-        eprintln!("stop {}/{n_rounds}: node-{} of {} channels, {length:?}", round + 1, victim.number, victim.channels.len());
+        eprintln!(
+            "stop {}/{n_rounds}: node-{} of {} channels, {length:?}",
+            round + 1,
+            victim.number,
+            victim.channels.len()
+        );
         let held = held(world, &victim, round).await?;
         seen.n_held += usize::from(held.is_some());
         let stopped = Instant::now();
@@ -156,9 +188,23 @@ pub(crate) async fn stops(world: &mut World, n_rounds: usize) -> Result<Vec<Line
         world.settled().await?;
     }
     Ok(vec![
-        row("R2", format!("SIGSTOP 1-30 s, {n_rounds}, {} inside a transaction: claims", seen.n_held), &seen.taken_over, "max ≤3,000 ms", |p| p.max_ms <= 3_000.0),
-        row("R2", "first reply of 20 of its channels".to_owned(), &seen.first_replies, "p99 ≤4,500 ms", |p| p.p99_ms <= 4_500.0),
-        row("R2", "woken, back as a new incarnation".to_owned(), &seen.back, "≤10,000 ms", |p| p.max_ms <= 10_000.0),
+        row(
+            "R2",
+            format!("SIGSTOP 1-30 s, {n_rounds}, {} inside a transaction: claims", seen.n_held),
+            &seen.taken_over,
+            "max ≤3,000 ms",
+            |p| p.max_ms <= 3_000.0,
+        ),
+        row(
+            "R2",
+            "first reply of 20 of its channels".to_owned(),
+            &seen.first_replies,
+            "p99 ≤4,500 ms",
+            |p| p.p99_ms <= 4_500.0,
+        ),
+        row("R2", "woken, back as a new incarnation".to_owned(), &seen.back, "≤10,000 ms", |p| {
+            p.max_ms <= 10_000.0
+        }),
         Line::count("R2", "lines said by the woken process later than 200 ms", seen.n_late_lines, 0),
         Line::count("R2", "takeovers and replies that never came", seen.n_never, 0),
     ])
@@ -202,7 +248,12 @@ pub(crate) async fn cuts(world: &mut World, n_rounds: usize) -> Result<Vec<Line>
     for round in 0..n_rounds {
         let cut = CUTS[round % CUTS.len()];
         let victim = choose(world).await?;
-        eprintln!("cut {}/{n_rounds}: {cut:?}, node-{} of {} channels", round + 1, victim.number, victim.channels.len());
+        eprintln!(
+            "cut {}/{n_rounds}: {cut:?}, node-{} of {} channels",
+            round + 1,
+            victim.number,
+            victim.channels.len()
+        );
         let held = if cut == Cut::All { held(world, &victim, 1).await? } else { None };
         seen.n_held += usize::from(held.is_some());
         let before = world.owning().await?;
@@ -213,7 +264,9 @@ pub(crate) async fn cuts(world: &mut World, n_rounds: usize) -> Result<Vec<Line>
         healed.push(mended.elapsed());
         let moves = world.owning().await?.n_changes - before.n_changes;
         match cut {
-            Cut::Flapping => n_moves_flapping = n_moves_flapping.max(moves as f64 / victim.channels.len().max(1) as f64),
+            Cut::Flapping => {
+                n_moves_flapping = n_moves_flapping.max(moves as f64 / victim.channels.len().max(1) as f64)
+            }
             Cut::Nodes | Cut::OneWay => n_moves_of_links += usize::try_from(moves).unwrap_or(0),
             Cut::All | Cut::Database => {}
         }
@@ -223,8 +276,20 @@ pub(crate) async fn cuts(world: &mut World, n_rounds: usize) -> Result<Vec<Line>
         }
     }
     Ok(vec![
-        row("R3", format!("cut off, {n_rounds}, {} inside a transaction: claims", seen.n_held), &seen.taken_over, "max ≤3,000 ms", |p| p.max_ms <= 3_000.0),
-        row("R3", "healed: three nodes, everything owned and joined once".to_owned(), &healed, "≤10,000 ms", |p| p.max_ms <= 10_000.0),
+        row(
+            "R3",
+            format!("cut off, {n_rounds}, {} inside a transaction: claims", seen.n_held),
+            &seen.taken_over,
+            "max ≤3,000 ms",
+            |p| p.max_ms <= 3_000.0,
+        ),
+        row(
+            "R3",
+            "healed: three nodes, everything owned and joined once".to_owned(),
+            &healed,
+            "≤10,000 ms",
+            |p| p.max_ms <= 10_000.0,
+        ),
         Line::count("R3", "lines said without the database after the gate time", seen.n_late_lines, 0),
         Line::count("R3", "moves while only links were cut", n_moves_of_links, 0),
         Line::at_most("R3", "moves a channel while flapping", n_moves_flapping, 2.0),
@@ -233,10 +298,19 @@ pub(crate) async fn cuts(world: &mut World, n_rounds: usize) -> Result<Vec<Line>
 }
 
 /// Shuts the ways for a while and watches, then opens them.
-async fn shut(world: &World, cut: Cut, node: usize, held: Option<Held>, victim: &Victim, seen: &mut Seen) -> Result<()> {
+async fn shut(
+    world: &World,
+    cut: Cut,
+    node: usize,
+    held: Option<Held>,
+    victim: &Victim,
+    seen: &mut Seen,
+) -> Result<()> {
     let ways = ways(cut, node);
     let set = |is_cut: bool| {
-        let one = |(from, to): &(Place, Place)| if is_cut { world.network.cut(*from, *to) } else { world.network.heal(*from, *to) };
+        let one = |(from, to): &(Place, Place)| {
+            if is_cut { world.network.cut(*from, *to) } else { world.network.heal(*from, *to) }
+        };
         ways.iter().try_for_each(one)
     };
     let begun = Instant::now();
@@ -274,6 +348,10 @@ impl Spread {
         let mut sorted = samples.to_vec();
         sorted.sort_unstable();
         let rank = (sorted.len() * 95).div_ceil(100).saturating_sub(1);
-        Self { p95_ms: sorted.get(rank).map_or(0.0, |took| ms(*took)), p99_ms: all.p99_ms, max_ms: all.max_ms }
+        Self {
+            p95_ms: sorted.get(rank).map_or(0.0, |took| ms(*took)),
+            p99_ms: all.p99_ms,
+            max_ms: all.max_ms,
+        }
     }
 }

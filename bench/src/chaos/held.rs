@@ -30,8 +30,11 @@ pub(crate) async fn hold(world: &World, incarnation: &str, login: &str) -> Resul
          AND wait_event_type = 'Lock'";
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        let (n_waiting,): (i64,) =
-            sqlx::query_as(waiting).bind(incarnation).fetch_one(&world.postgres.pool).await.map_err(Error::other)?;
+        let (n_waiting,): (i64,) = sqlx::query_as(waiting)
+            .bind(incarnation)
+            .fetch_one(&world.postgres.pool)
+            .await
+            .map_err(Error::other)?;
         if n_waiting > 0 {
             return Ok(Held { _transaction: transaction });
         }

@@ -32,8 +32,16 @@ pub(crate) async fn rolling_restart(world: &mut World) -> Result<Vec<Line>> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let gaps = world.ledger.gaps("rolling");
     Ok(vec![
-        row("R10", "rolling restart of three: told to end, ended".to_owned(), &ended, "≤20,000 ms", |p| p.max_ms <= 20_000.0),
-        row("R10", format!("{} commands in {} channels, the longest wait of each", gaps.n_asked, gaps.longest.len()), &gaps.longest, "p99 <500 ms", |p| p.p99_ms < 500.0),
+        row("R10", "rolling restart of three: told to end, ended".to_owned(), &ended, "≤20,000 ms", |p| {
+            p.max_ms <= 20_000.0
+        }),
+        row(
+            "R10",
+            format!("{} commands in {} channels, the longest wait of each", gaps.n_asked, gaps.longest.len()),
+            &gaps.longest,
+            "p99 <500 ms",
+            |p| p.p99_ms < 500.0,
+        ),
         Line::count("R10", "commands that nobody answered", gaps.n_unanswered, 0),
     ])
 }
@@ -61,7 +69,10 @@ pub(crate) async fn quiet(world: &World, length: Duration) -> Result<Vec<Line>> 
         Line::new(
             "R14",
             format!("{} s of the load", length.as_secs()),
-            format!("three nodes together {share:.0} % of a core, RSS {:.0} MiB ({grown:+.1}), {fenced:.0} fenced writes since their starts", rss_after as f64 / 1024.0),
+            format!(
+                "three nodes together {share:.0} % of a core, RSS {:.0} MiB ({grown:+.1}), {fenced:.0} fenced writes since their starts",
+                rss_after as f64 / 1024.0
+            ),
             "",
             true,
         ),

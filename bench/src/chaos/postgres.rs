@@ -32,7 +32,8 @@ impl Postgres {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711))?;
         run(Command::new("chown").arg("postgres").arg(folder.path()))?;
         let programs = programs()?;
-        let pool = PgPoolOptions::new().max_connections(4).connect_lazy(&Self::url()).map_err(Error::other)?;
+        let pool =
+            PgPoolOptions::new().max_connections(4).connect_lazy(&Self::url()).map_err(Error::other)?;
         let postgres = Self { folder, programs, pool };
         let data = postgres.data();
         postgres.owner("initdb", &["-A", "trust", "-U", "postgres", "-E", "UTF8", "-D", &data])?;
@@ -85,8 +86,10 @@ impl Drop for Postgres {
 fn programs() -> Result<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql")
         .map_err(|_| Error::other("install Debian's package postgresql"))?;
-    let mut found: Vec<PathBuf> =
-        versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).filter(|path| path.join("initdb").exists()).collect();
+    let mut found: Vec<PathBuf> = versions
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .filter(|path| path.join("initdb").exists())
+        .collect();
     found.sort();
     found.pop().ok_or_else(|| Error::other("install Debian's package postgresql"))
 }

@@ -16,7 +16,13 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(row: &'static str, what: impl Into<String>, measured: String, bar: &str, is_met: bool) -> Self {
+    pub(crate) fn new(
+        row: &'static str,
+        what: impl Into<String>,
+        measured: String,
+        bar: &str,
+        is_met: bool,
+    ) -> Self {
         Self { row, what: what.into(), measured, bar: bar.to_owned(), is_met }
     }
 

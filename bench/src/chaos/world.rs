@@ -95,8 +95,11 @@ impl World {
     }
 
     async fn number(&self, statement: &'static str, parameter: &str) -> Result<i64> {
-        let row: (i64,) =
-            sqlx::query_as(statement).bind(parameter).fetch_one(&self.postgres.pool).await.map_err(Error::other)?;
+        let row: (i64,) = sqlx::query_as(statement)
+            .bind(parameter)
+            .fetch_one(&self.postgres.pool)
+            .await
+            .map_err(Error::other)?;
         Ok(row.0)
     }
 
@@ -115,7 +118,10 @@ impl World {
             if Instant::now() > deadline {
                 let logs: Vec<String> = self.nodes.iter().map(Node::log_tail).collect();
                 let state = format!("{n_joined} joins, {n_owned} owned of {n_channels}");
-                return Err(Error::other(format!("the cluster does not settle: {state}\n{}", logs.join("\n---\n"))));
+                return Err(Error::other(format!(
+                    "the cluster does not settle: {state}\n{}",
+                    logs.join("\n---\n")
+                )));
             }
             tokio::time::sleep(LOOK_EACH).await;
         }
@@ -124,7 +130,8 @@ impl World {
     /// Waits until every node has about its share, so that no move is due.
     pub(crate) async fn balanced(&self) -> Result<()> {
         let deadline = Instant::now() + SETTLE_TIMEOUT;
-        let statement = "SELECT count(*) FROM owners WHERE incarnation = $1 AND key LIKE 'channel:%' AND NOT released";
+        let statement =
+            "SELECT count(*) FROM owners WHERE incarnation = $1 AND key LIKE 'channel:%' AND NOT released";
         let fair = self.setting.channels.len() / N_NODES;
         loop {
             self.settled().await?;
@@ -171,8 +178,11 @@ impl World {
     pub(crate) async fn channels_of(&self, incarnation: &str) -> Result<Vec<String>> {
         let statement = "SELECT c.login FROM owners o JOIN channels c ON o.key = 'channel:' || c.id \
              WHERE o.incarnation = $1 AND NOT o.released ORDER BY md5(c.id)";
-        let rows: Vec<(String,)> =
-            sqlx::query_as(statement).bind(incarnation).fetch_all(&self.postgres.pool).await.map_err(Error::other)?;
+        let rows: Vec<(String,)> = sqlx::query_as(statement)
+            .bind(incarnation)
+            .fetch_all(&self.postgres.pool)
+            .await
+            .map_err(Error::other)?;
         Ok(rows.into_iter().map(|(login,)| login).collect())
     }
 
@@ -187,7 +197,12 @@ impl World {
     }
 
     /// Waits until a process owns no channel any more. `None`: not in time.
-    pub(crate) async fn taken_over(&self, incarnation: &str, since: Instant, within: Duration) -> Option<Duration> {
+    pub(crate) async fn taken_over(
+        &self,
+        incarnation: &str,
+        since: Instant,
+        within: Duration,
+    ) -> Option<Duration> {
         let statement = "SELECT count(*) FROM owners WHERE incarnation = $1 AND key LIKE 'channel:%'";
         while since.elapsed() < within {
             if matches!(self.number(statement, incarnation).await, Ok(0)) {
@@ -202,11 +217,19 @@ impl World {
     pub(crate) fn connections_of(&self, number: usize) -> HashSet<u64> {
         let address = IpAddr::from(Place::Node(number).address());
         let log = self.fake.connection_log();
-        log.iter().filter(|entry| entry.peer.ip() == address && entry.closed_at.is_none()).map(|entry| entry.id).collect()
+        log.iter()
+            .filter(|entry| entry.peer.ip() == address && entry.closed_at.is_none())
+            .map(|entry| entry.id)
+            .collect()
     }
 
     /// Waits until connections other than these have joined every channel. `None`: not in time.
-    pub(crate) async fn heard_again(&self, without: &HashSet<u64>, since: Instant, within: Duration) -> Option<Duration> {
+    pub(crate) async fn heard_again(
+        &self,
+        without: &HashSet<u64>,
+        since: Instant,
+        within: Duration,
+    ) -> Option<Duration> {
         let n_channels = self.setting.channels.len();
         let is_heard = |fake: &FakeTwitch| {
             let joined = fake.channels_per_connection();

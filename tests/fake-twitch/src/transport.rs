@@ -32,7 +32,11 @@ pub(crate) async fn serve_lines<S: AsyncRead + AsyncWrite>(world: Arc<World>, so
 }
 
 /// Serves IRC over a WebSocket until either side ends it.
-pub(crate) async fn serve_web_socket<S: AsyncRead + AsyncWrite + Unpin>(world: Arc<World>, socket: S, peer: SocketAddr) {
+pub(crate) async fn serve_web_socket<S: AsyncRead + AsyncWrite + Unpin>(
+    world: Arc<World>,
+    socket: S,
+    peer: SocketAddr,
+) {
     let Ok(web_socket) = tokio_tungstenite::accept_async(socket).await else { return };
     let (sink, stream) = web_socket.split();
     let connection = world.open(peer);

@@ -105,6 +105,7 @@ impl State {
         }
         for slot in &news.joined {
             self.joins.confirmed(slot.id, connection);
+            slot.set_heard(true);
             self.close_gap(slot.id);
         }
         if self.joins.n_joined() == self.joins.len() {
@@ -129,6 +130,7 @@ impl State {
             self.open_gap(channel, label(end));
             if let Some(handle) = self.handles.get(&channel) {
                 handle.sender.set_route(None);
+                handle.slot.set_heard(false);
             }
         }
         let pause = self.fleet.ended(connection, Instant::now());
