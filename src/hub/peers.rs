@@ -27,7 +27,7 @@ use crate::cluster::{Peer, PeerCall, PeerError, links};
 use crate::messages::ChatEvent;
 
 /// A forwarded call's time: less than a request has, more than an event.
-const FORWARD_LIMIT: Duration = Duration::from_secs(8);
+pub(super) const FORWARD_LIMIT: Duration = Duration::from_secs(8);
 /// Largest forwarded body; the endpoint itself may allow less.
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// Largest body of what peers tell each other.

@@ -85,7 +85,7 @@ async fn a_silent_channel_costs_a_second_and_is_named_missing() {
     assert_eq!((status, &answer["error"]["code"]), (503, &json!("channel_silent")));
     let (status, answer) = node.call("GET", "/api/v1/modules", None).await;
     assert_eq!(
-        (status, &answer["data"]["partial"], &answer["data"]["missing"]),
+        (status, &answer["data"]["partial"], &answer["data"]["missing_channels"]),
         (200, &json!(true), &json!(1))
     );
     assert!(started.elapsed() < std::time::Duration::from_secs(5));
