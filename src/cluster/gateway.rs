@@ -153,6 +153,13 @@ impl Gateway {
             .collect()
     }
 
+    /// Keys that this node hands over, and keys that fall to it and are not yet its own.
+    pub fn moves(&self) -> (usize, usize) {
+        let seen = self.0.member.seen();
+        let seen = seen.borrow();
+        (seen.n_leaving, seen.n_awaited)
+    }
+
     fn placed(&self) -> Arc<(View, Placement)> {
         let seen = self.0.member.seen();
         let seen = seen.borrow();
