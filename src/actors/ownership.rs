@@ -4,7 +4,7 @@
 //! there are and which hand-overs are done. Owns: nothing that the directory and the protocol do not know.
 //! Dies: when an output cannot be done; the node then gives itself up and the others take over.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use membership::ask::{From, Role};
 use membership::{Epoch, Incarnation, Input, NodeId, Output, OwnedKey, Place};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use storage::channels::{self, Channel};
-use storage::{Ownership as Owned, StorageError};
+use storage::{Ownership as Owned, StorageError, pins};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -214,7 +214,10 @@ impl Ownership {
     async fn read_some(&self, ids: impl Iterator<Item = ChannelId>) -> Result<(), StorageError> {
         for id in ids {
             match in_time(channels::get(&self.services.db, id)).await? {
-                Some(channel) if channel.is_active => self.know(vec![channel]).await,
+                Some(channel) if channel.is_active => {
+                    let pin = in_time(pins::get(&self.services.db, id)).await?;
+                    self.know(vec![channel], |_| pin.clone()).await;
+                }
                 _ => self.forget(id).await,
             }
         }
@@ -222,6 +225,7 @@ impl Ownership {
     }
 
     async fn read_all(&self) -> Result<(), StorageError> {
+        let pins = self.read_pins().await?;
         let mut gone: HashSet<_> = self.roster.ids().into_iter().collect();
         let mut after = None;
         loop {
@@ -231,7 +235,7 @@ impl Ownership {
             for channel in &page {
                 gone.remove(&channel.id);
             }
-            self.know(page).await;
+            self.know(page, |id| pins.get(&id).cloned()).await;
         }
         for id in gone {
             self.forget(id).await;
@@ -239,13 +243,25 @@ impl Ownership {
         Ok(())
     }
 
-    async fn know(&self, channels: Vec<Channel>) {
-        let wanted = channels.iter().map(|channel| {
-            let affinity = Some(channel.affinity_key.clone());
-            (key_of(channel.id), Place { role: Role::Channels, affinity, pin: None })
-        });
-        let wanted = wanted.collect();
+    async fn read_pins(&self) -> Result<HashMap<ChannelId, String>, StorageError> {
+        let mut nodes = HashMap::new();
+        let mut after = None;
+        loop {
+            let page = in_time(pins::list(&self.services.db, after, PAGE)).await?;
+            let Some(last) = page.last() else { return Ok(nodes) };
+            after = Some(last.channel_id);
+            nodes.extend(page.into_iter().map(|pin| (pin.channel_id, pin.node)));
+        }
+    }
+
+    async fn know(&self, channels: Vec<Channel>, pin_of: impl Fn(ChannelId) -> Option<String>) {
+        let ids: Vec<_> = channels.iter().map(|channel| channel.id).collect();
         self.roster.add(channels);
+        let place = |id: ChannelId| {
+            self.roster.pin(id, pin_of(id).map(NodeId));
+            Some((key_of(id), self.roster.place(id)?))
+        };
+        let wanted = ids.into_iter().filter_map(place).collect();
         self.member.tell(Input::Wanted(wanted)).await;
     }
 

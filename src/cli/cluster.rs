@@ -1,21 +1,41 @@
 //! `waddlebot cluster`: who is there, what each node owns; drains a node.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::output::{Failure, field, print_json, table};
+
+mod moving;
 
 /// What can be done with the cluster.
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
     /// Show the nodes, their leases and how many channels each owns
     Status,
-    /// Hand over everything that the asked node owns, then stop it; the node is the one that --url names
+    /// Hand over everything that a node owns, then stop it
     Drain {
         /// The node's id
         node: String,
     },
+    /// Tie a channel to a node, which takes it over now; waits until it serves it
+    Move(MoveArgs),
+}
+
+/// Which channel goes where.
+#[derive(Debug, Args)]
+pub struct MoveArgs {
+    /// The channel, as platform:login
+    key: String,
+    /// The node that is to serve it
+    #[arg(required_unless_present_any = ["to", "unpin"])]
+    node: Option<String>,
+    /// The node, as an option
+    #[arg(long, value_name = "NODE", conflicts_with_all = ["node", "unpin"])]
+    to: Option<String>,
+    /// Tie it to no node any more: the ring decides
+    #[arg(long, conflicts_with = "node")]
+    unpin: bool,
 }
 
 /// Columns: what stands above them, and the field.
@@ -43,6 +63,7 @@ pub(super) async fn run(client: &Client, command: ClusterCommand, json: bool) ->
             }
             Ok(())
         }
+        ClusterCommand::Move(args) => moving::run(client, args, json).await,
     }
 }
 

@@ -18,6 +18,8 @@ use crate::hub::everywhere::{Everywhere, Missing};
 use crate::hub::peers;
 use crate::hub::router::Hub;
 
+pub(in crate::hub) mod pins;
+
 /// Where each node says how it is.
 const STATUS: &str = "/api/v1/status";
 
