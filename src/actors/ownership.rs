@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::{ChannelId, Partition, PartitionSet};
 use membership::ask::{From, Role};
@@ -65,10 +65,15 @@ pub enum OwnershipMsg {
 
 impl Actor for Ownership {
     type Msg = OwnershipMsg;
-    type State = ();
+    /// Keys that are being handed over, and since when.
+    type State = BTreeMap<OwnedKey, Instant>;
     type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<OwnershipMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<OwnershipMsg>,
+        (): (),
+    ) -> Result<Self::State, ActorProcessingErr> {
         let outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut outputs = outputs.ok_or("what the cluster decided meanwhile was not heard")?;
         self.want_partitions().await;
@@ -82,17 +87,17 @@ impl Actor for Ownership {
             drop(myself.cast(OwnershipMsg::Ended));
         };
         self.services.spawner.detach("membership", Box::pin(listening));
-        Ok(())
+        Ok(BTreeMap::new())
     }
 
     async fn handle(
         &self,
         _: ActorRef<OwnershipMsg>,
         message: OwnershipMsg,
-        (): &mut (),
+        leaving: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            OwnershipMsg::Outputs(outputs) => self.apply(outputs),
+            OwnershipMsg::Outputs(outputs) => self.apply(outputs, leaving),
             OwnershipMsg::Tick => self.follow_channels().await,
             OwnershipMsg::Ended => {
                 if !self.left.is_cancelled() {
@@ -106,7 +111,7 @@ impl Actor for Ownership {
 }
 
 impl Ownership {
-    fn apply(&self, outputs: Vec<Output>) {
+    fn apply(&self, outputs: Vec<Output>, leaving: &mut BTreeMap<OwnedKey, Instant>) {
         let mut granted = Vec::new();
         let mut freed: BTreeMap<NodeId, Vec<OwnedKey>> = BTreeMap::new();
         for output in outputs {
@@ -117,6 +122,7 @@ impl Ownership {
                 }
                 Output::HandOver { key, epoch, .. } => {
                     self.add(&mut granted);
+                    leaving.insert(key.clone(), Instant::now());
                     self.hand_over(key, epoch);
                 }
                 Output::Died => {
@@ -128,13 +134,16 @@ impl Ownership {
                     metrics::gauge!("waddlebot_cluster_view").set(view.version as f64);
                     tracing::info!(view = view.version, nodes = view.members.len(), "the ring changed");
                 }
-                Output::Released { key, to: Some(heir) } => freed.entry(heir).or_default().push(key),
+                Output::Released { key, to } => {
+                    if let Some(since) = leaving.remove(&key) {
+                        metrics::histogram!("waddlebot_handoff_seconds").record(since.elapsed());
+                    }
+                    if let Some(heir) = to {
+                        freed.entry(heir).or_default().push(key);
+                    }
+                }
                 // The others are done by the protocol's thread.
-                Output::Members
-                | Output::Released { to: None, .. }
-                | Output::Ask { .. }
-                | Output::Probe { .. }
-                | Output::Gate { .. } => {}
+                Output::Members | Output::Ask { .. } | Output::Probe { .. } | Output::Gate { .. } => {}
             }
         }
         self.add(&mut granted);

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::node::{Launch, Node, PATIENCE, eventually};
 
+mod admin;
 mod door;
 
 use door::Door;

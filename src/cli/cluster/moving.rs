@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::MoveArgs;
 use crate::cli::client::Client;
-use crate::cli::output::{Failure, field, print_json};
+use crate::cli::output::{Failure, field, print_json, say, tell};
 
 /// Longest wait for a channel to arrive; a hand-over takes 10 s at most, unless configured.
 const ARRIVAL_MAX: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ pub(super) async fn run(client: &Client, args: MoveArgs, json: bool) -> Result<(
             break;
         }
         if place.as_ref() != Some(&now) && !json {
-            eprintln!("{key} {}", said_of(now.as_deref()));
+            tell(format_args!("{key} {}", said_of(now.as_deref())));
         }
         place = Some(now);
         if told.elapsed() > ARRIVAL_MAX {
@@ -51,7 +51,7 @@ pub(super) async fn run(client: &Client, args: MoveArgs, json: bool) -> Result<(
         print_json(&json!({ "key": key, "pin": placed["pin"], "node": goes_to, "took_ms": took_ms }));
     } else {
         let tied = if placed["pin"] == Value::Null { ", as the ring says" } else { " and tied to it" };
-        println!("{key} is served by {goes_to}{tied}, after {:.1} s", took.as_secs_f64());
+        say(format_args!("{key} is served by {goes_to}{tied}, after {:.1} s", took.as_secs_f64()));
     }
     Ok(())
 }

@@ -36,6 +36,8 @@ pub(in crate::hub) struct ClusterNode {
     state: String,
     /// What is left of its lease; negative when it has lapsed.
     lease_left_ms: i64,
+    /// Since its last renewal, if it has the same `cluster.lease_ttl_ms` as the node that answers.
+    lease_age_ms: i64,
     joined_at: DateTime<Utc>,
     /// Versions of the protocol between nodes that it speaks, the oldest and the newest.
     protocol: (i64, i64),
@@ -106,6 +108,7 @@ pub(in crate::hub) async fn show(State(hub): State<Hub>, everywhere: Everywhere)
     if let Ok(here) = serde_json::to_value(status::of(&hub).await).and_then(serde_json::from_value) {
         said.insert(hub.deps.node.id.clone(), here);
     }
+    let lease_ttl_ms = i64::try_from(hub.deps.config.cluster.lease_ttl.as_millis()).unwrap_or(i64::MAX);
     let n_owned: i64 = report.nodes.iter().map(|node| node.n_channels).sum();
     let node = |node: NodeReport| ClusterNode {
         answers: node.node == hub.deps.node.id,
@@ -116,6 +119,7 @@ pub(in crate::hub) async fn show(State(hub): State<Hub>, everywhere: Everywhere)
         roles: node.roles.split(',').map(str::to_owned).collect(),
         state: node.state,
         lease_left_ms: node.lease_left_ms,
+        lease_age_ms: lease_ttl_ms.saturating_sub(node.lease_left_ms),
         joined_at: node.joined_at,
         protocol: node.protocol,
         channels: node.n_channels,

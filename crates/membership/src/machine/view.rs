@@ -236,7 +236,11 @@ mod tests {
         see(5, 3, &both, &both);
         assert_eq!(see(10, 4, std::slice::from_ref(&a), &both), None, "again, five seconds later");
         assert_eq!(see(34, 4, std::slice::from_ref(&a), &both), None);
-        assert_eq!(see(34, 4, std::slice::from_ref(&a), &[a.clone(), b.clone(), c]), Some(2), "somebody else");
+        assert_eq!(
+            see(34, 4, std::slice::from_ref(&a), &[a.clone(), b.clone(), c]),
+            Some(2),
+            "somebody else"
+        );
         assert_eq!(see(35, 4, std::slice::from_ref(&a), &both), Some(2));
         assert_eq!(see(40, 9, std::slice::from_ref(&a), &both), None, "it may have come and gone unseen");
     }

@@ -55,9 +55,20 @@ pub async fn report(db: &Db) -> Result<ClusterReport, StorageError> {
     let (now, view, n_channels) = on!(db, &STATE, fetch_one as (DateTime<Utc>, i64, i64))?;
     let nodes = on!(db, &NODES, fetch_all as NodeRow)?;
     let node = |row: NodeRow| {
-        let (node, incarnation, address, roles, state, lease_left_ms, joined_at, n_channels, oldest, newest) = row;
+        let (node, incarnation, address, roles, state, lease_left_ms, joined_at, n_channels, oldest, newest) =
+            row;
         let protocol = (oldest, newest);
-        NodeReport { node, incarnation, address, roles, state, lease_left_ms, joined_at, n_channels, protocol }
+        NodeReport {
+            node,
+            incarnation,
+            address,
+            roles,
+            state,
+            lease_left_ms,
+            joined_at,
+            n_channels,
+            protocol,
+        }
     };
     Ok(ClusterReport { now, view, n_channels, nodes: nodes.into_iter().map(node).collect() })
 }
