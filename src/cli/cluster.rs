@@ -96,7 +96,7 @@ fn columns() -> [(&'static str, Cell); 10] {
         ("lease", lease),
         ("channels", |node| field(node, "channels")),
         ("moves", moves),
-        ("up", |node| node["says"]["uptime_secs"].as_u64().map_or_else(unknown, |secs| in_short(secs))),
+        ("up", |node| node["says"]["uptime_secs"].as_u64().map_or_else(unknown, in_short)),
         ("version", |node| field(&node["says"], "version")),
         ("protocol", protocol),
         ("roles", |node| words(&node["roles"])),

@@ -164,8 +164,9 @@ pub(in crate::hub) async fn drain(
             peers::forward(&hub, peer, everywhere.call(peers::FORWARD_LIMIT)).await
         }
         _ => {
-            let others: String = peers.iter().map(|peer| format!(", {}", peer.node)).collect();
-            Err(ApiError::not_found(format!("there is no node {id}; there are {}{others}", hub.deps.node.id)))
+            let here = std::iter::once(hub.deps.node.id.as_str());
+            let names: Vec<_> = here.chain(peers.iter().map(|peer| peer.node.0.as_str())).collect();
+            Err(ApiError::not_found(format!("there is no node {id}; there are {}", names.join(", "))))
         }
     }
 }
