@@ -151,7 +151,7 @@ async fn a_channel_is_moved_by_hand_stays_there_and_goes_on_elsewhere_without_it
     assert!(n_handed_over >= 1.0, "somebody handed it over");
     cluster.is_whole().await;
     for node in &nodes {
-        assert_eq!(node_of(node, &key).await.as_deref(), Some(to));
+        eventually("every node hears of it", async || node_of(node, &key).await.as_deref() == Some(to)).await;
     }
     let (_, pins) = asked.get("/api/v1/cluster/pins").await;
     let pin = &pins["data"]["items"][0];
