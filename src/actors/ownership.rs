@@ -4,17 +4,17 @@
 //! there are and which hand-overs are done. Owns: nothing that the directory and the protocol do not know.
 //! Dies: when an output cannot be done; the node then gives itself up and the others take over.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::{ChannelId, Partition, PartitionSet};
 use membership::ask::{From, Role};
 use membership::{Epoch, Incarnation, Input, NodeId, Output, OwnedKey, Place};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use storage::channels::{self, Channel};
-use storage::{Ownership as Owned, StorageError};
+use storage::{Ownership as Owned, StorageError, pins};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -70,10 +70,15 @@ pub enum OwnershipMsg {
 
 impl Actor for Ownership {
     type Msg = OwnershipMsg;
-    type State = ();
+    /// Keys that are being handed over, and since when.
+    type State = BTreeMap<OwnedKey, Instant>;
     type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<OwnershipMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<OwnershipMsg>,
+        (): (),
+    ) -> Result<Self::State, ActorProcessingErr> {
         let outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut outputs = outputs.ok_or("what the cluster decided meanwhile was not heard")?;
         self.want_partitions().await;
@@ -87,27 +92,18 @@ impl Actor for Ownership {
             drop(myself.cast(OwnershipMsg::Ended));
         };
         self.services.spawner.detach("membership", Box::pin(listening));
-        let (directory, gateway) = (Arc::clone(&self.services.directory), self.gateway.clone());
-        let (left, died) = (self.left.clone(), self.died.clone());
-        let relaying = async move {
-            tokio::select! {
-                () = directory.relay().run(&directory, &gateway) => {}
-                () = left.cancelled() => {}
-                () = died.cancelled() => {}
-            }
-        };
-        self.services.spawner.detach("relay", Box::pin(relaying));
-        Ok(())
+        self.relay();
+        Ok(BTreeMap::new())
     }
 
     async fn handle(
         &self,
         _: ActorRef<OwnershipMsg>,
         message: OwnershipMsg,
-        (): &mut (),
+        leaving: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            OwnershipMsg::Outputs(outputs) => self.apply(outputs),
+            OwnershipMsg::Outputs(outputs) => self.apply(outputs, leaving),
             OwnershipMsg::Tick => self.follow_channels().await,
             OwnershipMsg::Ended => {
                 if !self.has_left.load(Ordering::Relaxed) {
@@ -121,7 +117,7 @@ impl Actor for Ownership {
 }
 
 impl Ownership {
-    fn apply(&self, outputs: Vec<Output>) {
+    fn apply(&self, outputs: Vec<Output>, leaving: &mut BTreeMap<OwnedKey, Instant>) {
         let (mut granted, mut released) = (Vec::new(), Vec::new());
         let mut freed: BTreeMap<NodeId, Vec<OwnedKey>> = BTreeMap::new();
         for output in outputs {
@@ -132,6 +128,7 @@ impl Ownership {
                 }
                 Output::HandOver { key, epoch, to } => {
                     self.add(&mut granted);
+                    leaving.insert(key.clone(), Instant::now());
                     self.hand_over(key, epoch, to.is_some());
                 }
                 Output::Died => {
@@ -145,6 +142,9 @@ impl Ownership {
                 }
                 Output::Released { key, to } => {
                     released.extend(channel_of(&key));
+                    if let Some(since) = leaving.remove(&key) {
+                        metrics::histogram!("waddlebot_handoff_seconds").record(since.elapsed());
+                    }
                     if let Some(heir) = to {
                         freed.entry(heir).or_default().push(key);
                     }
@@ -158,6 +158,20 @@ impl Ownership {
         for (heir, keys) in freed {
             self.tell_heir(&heir, &keys);
         }
+    }
+
+    /// Hands on what is heard of channels that were given away, until this node is gone.
+    fn relay(&self) {
+        let (directory, gateway) = (Arc::clone(&self.services.directory), self.gateway.clone());
+        let (left, died) = (self.left.clone(), self.died.clone());
+        let relaying = async move {
+            tokio::select! {
+                () = directory.relay().run(&directory, &gateway) => {}
+                () = left.cancelled() => {}
+                () = died.cancelled() => {}
+            }
+        };
+        self.services.spawner.detach("relay", Box::pin(relaying));
     }
 
     /// Nothing is owned here any more; what is still heard goes to its new owners first.
@@ -247,7 +261,10 @@ impl Ownership {
     async fn read_some(&self, ids: impl Iterator<Item = ChannelId>) -> Result<(), StorageError> {
         for id in ids {
             match in_time(channels::get(&self.services.db, id)).await? {
-                Some(channel) if channel.is_active => self.know(vec![channel]).await,
+                Some(channel) if channel.is_active => {
+                    let pin = in_time(pins::get(&self.services.db, id)).await?;
+                    self.know(vec![channel], |_| pin.clone()).await;
+                }
                 _ => self.forget(id).await,
             }
         }
@@ -255,6 +272,7 @@ impl Ownership {
     }
 
     async fn read_all(&self) -> Result<(), StorageError> {
+        let pins = self.read_pins().await?;
         let mut gone: HashSet<_> = self.roster.ids().into_iter().collect();
         let mut after = None;
         loop {
@@ -264,7 +282,7 @@ impl Ownership {
             for channel in &page {
                 gone.remove(&channel.id);
             }
-            self.know(page).await;
+            self.know(page, |id| pins.get(&id).cloned()).await;
         }
         for id in gone {
             self.forget(id).await;
@@ -272,13 +290,25 @@ impl Ownership {
         Ok(())
     }
 
-    async fn know(&self, channels: Vec<Channel>) {
-        let wanted = channels.iter().map(|channel| {
-            let affinity = Some(channel.affinity_key.clone());
-            (key_of(channel.id), Place { role: Role::Channels, affinity, pin: None })
-        });
-        let wanted = wanted.collect();
+    async fn read_pins(&self) -> Result<HashMap<ChannelId, String>, StorageError> {
+        let mut nodes = HashMap::new();
+        let mut after = None;
+        loop {
+            let page = in_time(pins::list(&self.services.db, after, PAGE)).await?;
+            let Some(last) = page.last() else { return Ok(nodes) };
+            after = Some(last.channel_id);
+            nodes.extend(page.into_iter().map(|pin| (pin.channel_id, pin.node)));
+        }
+    }
+
+    async fn know(&self, channels: Vec<Channel>, pin_of: impl Fn(ChannelId) -> Option<String>) {
+        let ids: Vec<_> = channels.iter().map(|channel| channel.id).collect();
         self.roster.add(channels);
+        let place = |id: ChannelId| {
+            self.roster.pin(id, pin_of(id).map(NodeId));
+            Some((key_of(id), self.roster.place(id)?))
+        };
+        let wanted = ids.into_iter().filter_map(place).collect();
         self.member.tell(Input::Wanted(wanted)).await;
     }
 

@@ -44,6 +44,10 @@ pub struct Seen {
     pub view: View,
     /// Keys that this node owns.
     pub n_owned: usize,
+    /// Keys that it hands over, or is about to.
+    pub n_leaving: usize,
+    /// Keys that fall to it and are not yet its own.
+    pub n_awaited: usize,
 }
 
 /// A handle on the thread; all clones are the same member.
@@ -166,9 +170,12 @@ impl Driver {
                 }
             }
         }
-        if changed {
+        let (n_leaving, n_awaited) = self.machine.moves();
+        let seen = self.see.borrow();
+        if changed || (seen.n_leaving, seen.n_awaited) != (n_leaving, n_awaited) {
+            drop(seen);
             let (members, view) = (self.machine.members().to_vec(), self.machine.view().clone());
-            self.see.send_replace(Seen { members, view, n_owned: self.owned.len() });
+            self.see.send_replace(Seen { members, view, n_owned: self.owned.len(), n_leaving, n_awaited });
         }
     }
 

@@ -25,6 +25,7 @@ pub mod event_log;
 pub mod module_states;
 pub mod outbox;
 pub mod persons;
+pub mod pins;
 pub mod presence;
 pub mod queue;
 pub mod recordings;

@@ -67,6 +67,13 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../../migrations/postgres/0005_cluster.sql"),
         oldest_program: 1,
     },
+    Migration {
+        version: 7,
+        description: "pins",
+        sqlite: include_str!("../../../migrations/sqlite/0007_pins.sql"),
+        postgres: include_str!("../../../migrations/postgres/0007_pins.sql"),
+        oldest_program: 1,
+    },
 ];
 
 impl Migration {

@@ -3,8 +3,8 @@
 use crate::db::{self, Statement};
 use crate::{
     aliases, audit, bot_accounts, changes, channels, cluster, commands, communities, cooldowns, counters,
-    event_log, migrate, module_states, outbox, persons, presence, queue, recordings, roles, settings, timers,
-    unit_of_work,
+    event_log, migrate, module_states, outbox, persons, pins, presence, queue, recordings, roles, settings,
+    timers, unit_of_work,
 };
 
 /// The lists of all files.
@@ -33,6 +33,7 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     module_states::STATEMENTS,
     outbox::STATEMENTS,
     persons::STATEMENTS,
+    pins::STATEMENTS,
     presence::STATEMENTS,
     queue::STATEMENTS,
     queue::CLAIM_STATEMENTS,

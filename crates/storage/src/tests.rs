@@ -8,6 +8,7 @@ mod faults;
 mod migrations;
 mod outbox;
 mod people;
+mod pins;
 mod pools;
 mod presence;
 mod queue;

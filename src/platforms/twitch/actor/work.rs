@@ -251,6 +251,8 @@ impl State {
             gauge!("waddlebot_connections", "platform" => "twitch").set(report.connections as f64);
             gauge!("waddlebot_channels_joined", "platform" => "twitch").set(report.channels_joined as f64);
             gauge!("waddlebot_rejoin_pending", "platform" => "twitch").set(report.channels_pending as f64);
+            let eta = self.settings.joining_time(report.channels_pending);
+            gauge!("waddlebot_rejoin_eta_seconds", "platform" => "twitch").set(eta.as_secs_f64());
             self.deps.board.set(Platform::Twitch, report.clone());
             self.report = report;
         }
