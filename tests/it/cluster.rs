@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::node::{Launch, Node, PATIENCE, eventually};
 
 mod door;
+mod suspects;
 
 use door::Door;
 

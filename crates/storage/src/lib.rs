@@ -30,6 +30,7 @@ pub mod queue;
 pub mod recordings;
 pub mod roles;
 pub mod settings;
+pub mod suspects;
 pub mod timers;
 
 mod db;

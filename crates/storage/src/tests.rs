@@ -13,6 +13,7 @@ mod presence;
 mod queue;
 mod replicas;
 mod statements;
+mod suspects;
 mod units;
 
 use chrono::{DateTime, Utc};
