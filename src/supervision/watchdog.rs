@@ -86,9 +86,12 @@ impl Watchdog {
             tracing::error!(channel.id = %channel_id, module.name = module, stuck_ms = long.as_millis(),
                 "a module does not yield");
         }
-        if let Some(worst) = stuck.iter().max_by_key(|polled| polled.long).filter(|p| p.long >= self.abort_after) {
+        if let Some(worst) =
+            stuck.iter().max_by_key(|polled| polled.long).filter(|p| p.long >= self.abort_after)
+        {
             let Polled { channel_id, module, long } = worst;
-            let why = format!("module {module} in channel {channel_id} did not yield for {} ms", long.as_millis());
+            let why =
+                format!("module {module} in channel {channel_id} did not yield for {} ms", long.as_millis());
             self.accuse(&stuck, &why);
             self.abort(&why);
         }

@@ -240,7 +240,8 @@ impl Fallen {
 /// What a place says; `None` when nothing runs there.
 fn polled(since: u64, place: &[u64], now_ms: u64) -> Option<Polled> {
     let since_ms = since.checked_sub(TAKEN + 1)?;
-    let name: Vec<u8> = place[3..].iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
+    let name: Vec<u8> =
+        place[3..].iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
     Some(Polled {
         channel_id: ChannelId(ulid::Ulid(whole([place[1], place[2]]))),
         module: String::from_utf8(name).ok()?,

@@ -41,7 +41,8 @@ impl From<(String, i64, bool)> for Suspected {
 /// Notes a suspicion; `false` when it was known.
 pub async fn report(tx: &mut Tx, suspicion: &Suspicion) -> Result<bool, StorageError> {
     let Suspicion { channel_id, module, incarnation, reason } = suspicion;
-    let noted = on!(tx, &REPORT, fetch_optional as (bool,), channel_id.to_string(), module, incarnation, reason)?;
+    let noted =
+        on!(tx, &REPORT, fetch_optional as (bool,), channel_id.to_string(), module, incarnation, reason)?;
     Ok(noted.is_some())
 }
 

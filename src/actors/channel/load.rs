@@ -12,9 +12,7 @@ use super::state::{State, Table};
 use crate::actors::Services;
 use crate::cluster::ChannelSlot;
 use crate::messages::channel::LoadedChannel;
-use crate::messages::{
-    ChannelMsg, CommandTable, CustomCommand, Delivery, EventRecord, TableEntry, What,
-};
+use crate::messages::{ChannelMsg, CommandTable, CustomCommand, Delivery, EventRecord, TableEntry, What};
 
 /// The storage's time for one channel's table.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(2);

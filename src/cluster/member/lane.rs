@@ -15,7 +15,10 @@ use tokio::sync::mpsc;
 pub(super) enum Errand {
     Ask(u64, Ask),
     /// This process is about to end. Who waits holds the other end of `done`.
-    Accuse { suspicions: Vec<Suspicion>, done: SyncSender<()> },
+    Accuse {
+        suspicions: Vec<Suspicion>,
+        done: SyncSender<()>,
+    },
 }
 
 /// One ask, and the last word of the process behind it.
@@ -55,7 +58,8 @@ impl Asking {
                 Errand::Ask(number, ask) => (number, ask),
                 Errand::Accuse { suspicions, done } => {
                     if self.accuse(suspicions).await.is_ok() {
-                        drop(done.try_send(()));
+                        // Who waited too long is gone.
+                        let _told = done.try_send(());
                     }
                     continue;
                 }

@@ -66,7 +66,10 @@ fn whoever_ran_in_an_abort_is_suspected_and_after_a_kill_only_who_ran_for_long()
     let (short, long) = (Duration::from_millis(2), Duration::from_secs(2));
     let overflow = found(Some(ENDED_BY_ABORT), short).unwrap();
     assert_eq!(overflow.incarnation, Incarnation(7));
-    assert_eq!((overflow.suspects[0].channel_id, overflow.suspects[0].module.as_str()), (CHANNEL, "counters"));
+    assert_eq!(
+        (overflow.suspects[0].channel_id, overflow.suspects[0].module.as_str()),
+        (CHANNEL, "counters")
+    );
     assert_eq!(found(None, short), None);
     assert!(found(None, long).is_some());
     assert_eq!(found(Some(ENDED_BY_WATCHDOG), short), None);

@@ -42,7 +42,11 @@ async fn say_until_disabled(
                 n_fallen += 1;
                 println!("fallen: {n_fallen}");
                 let fallen = nodes.remove(at);
-                assert!(fallen.log().contains("aborting") || fallen.log().contains("overflowed its stack"), "{}", fallen.log());
+                assert!(
+                    fallen.log().contains("aborting") || fallen.log().contains("overflowed its stack"),
+                    "{}",
+                    fallen.log()
+                );
                 if afterwards == Afterwards::StartsAgain {
                     nodes.push(fallen.launch.start().await);
                 }

@@ -148,7 +148,9 @@ async fn after_a_stack_that_overflowed_the_node_does_not_fall_over_the_same_line
     add_channels(&node, &["twitch:sick"]).await;
     let asked = node.event("twitch:sick", "ann", "!overflow", "moderator");
     // The process dies under this request; its answer is no matter.
-    let _ = tokio::time::timeout(Duration::from_millis(100), std::panic::AssertUnwindSafe(asked).catch_unwind()).await;
+    let _ =
+        tokio::time::timeout(Duration::from_millis(100), std::panic::AssertUnwindSafe(asked).catch_unwind())
+            .await;
     assert!(!node.ended().await.success());
     let node = node.launch.start().await;
     let (_, answer) = say(&node, "twitch:sick", "!overflow").await;

@@ -5,8 +5,8 @@ use domain::{Level, Platform};
 use super::{new_channel, write};
 use crate::cooldowns::Cooldown;
 use crate::presence::{self, Presence};
-use crate::suspects::{self, Suspicion};
 use crate::roles::Role;
+use crate::suspects::{self, Suspicion};
 use crate::testing::{on_both, start_of_tests};
 use crate::{aliases, cooldowns, module_states, roles};
 
@@ -16,8 +16,13 @@ async fn each_kind_of_row_is_told_by_itself_and_only_to_its_own_channel() {
         let (ann, bob) = (new_channel(&db, "ann").await, new_channel(&db, "bob").await);
         let now = start_of_tests();
         let of = async |now| presence::of_channel(&db, ann.id, ann.community_id, now).await.unwrap();
-        let none =
-            Presence { aliases: false, roles: false, module_states: false, cooldowns: false, suspects: false };
+        let none = Presence {
+            aliases: false,
+            roles: false,
+            module_states: false,
+            cooldowns: false,
+            suspects: false,
+        };
         let mut expected = none;
         assert_eq!(of(now).await, expected);
 

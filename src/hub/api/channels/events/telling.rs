@@ -62,7 +62,9 @@ pub(super) fn sentence(logged: &Logged) -> String {
             format!("the platform did not show a line of the bot ({reason}); make the bot a moderator there")
         }
         What::Suspected { module, is_disabled: false } => {
-            format!("a process fell while the module {module} ran in this channel; it is paused and then tried again")
+            format!(
+                "a process fell while the module {module} ran in this channel; it is paused and then tried again"
+            )
         }
         What::Suspected { module, is_disabled: true } => format!(
             "two processes fell within ten minutes while the module {module} ran in this channel; it is off until an \
