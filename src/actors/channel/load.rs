@@ -121,6 +121,11 @@ impl State {
 
     /// Modules that ran here when a process fell are not trusted; one that this program has no more is no matter.
     fn suspect(&mut self, suspects: &[Suspected]) {
+        for seat in self.seats.values_mut() {
+            if suspects.iter().all(|suspected| suspected.module != seat.spec.name) {
+                seat.n_falls = 0;
+            }
+        }
         for suspected in suspects {
             let Some(spec) = self.services.registry.module(&suspected.module).copied() else { continue };
             let jitter = self.jitter();

@@ -40,7 +40,10 @@ pub(in crate::hub) async fn restart(
     let (slot, module) = place_of(&hub, &key, &name)?;
     let mut tx = hub.deps.db.begin().await?;
     storage::suspects::forgive(&mut tx, slot.id, module).await?;
+    let change = Change::new(ChangeScope::Channel(slot.id), ChangeKind::Modules);
+    let made = storage::changes::append_all(&mut tx, &[change], hub.deps.clock.now()).await?;
     tx.commit().await?;
+    hub.deps.directory.announce(&made);
     let running = operate(&slot, module, ModuleAction::Restart).await?;
     ok(Operated { channel: slot.key(), module, running })
 }
