@@ -168,7 +168,7 @@ impl Driver {
             match output {
                 // A lane has one ask under way at most.
                 Output::Ask { number, lane, ask } => {
-                    drop(self.lanes[lane as usize].try_send(Errand::Ask(number, ask)))
+                    drop(self.lanes[lane as usize].try_send(Errand::Ask(number, ask)));
                 }
                 Output::Probe { incarnation, address } => {
                     probe::dial(incarnation, address, self.inputs.clone());

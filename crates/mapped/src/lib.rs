@@ -51,16 +51,13 @@ impl MappedWords {
 
     /// All of them.
     pub fn words(&self) -> &[AtomicU64] {
+        let first = self.map.as_mut_ptr();
         // SAFETY: a mapping begins at a page and so is aligned, is `n_words` long, stays where it is for as long as
         // `self`, and any bytes are a number. It is reached through this slice only, by atomic stores and loads.
-        #[expect(
-            unsafe_code,
-            clippy::cast_ptr_alignment,
-            reason = "memory of a file has no other door; it begins at a page"
-        )]
-        unsafe {
-            std::slice::from_raw_parts(self.map.as_mut_ptr().cast::<AtomicU64>().cast_const(), self.n_words)
-        }
+        #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "memory of a file has no other door")]
+        let words =
+            unsafe { std::slice::from_raw_parts(first.cast::<AtomicU64>().cast_const(), self.n_words) };
+        words
     }
 }
 

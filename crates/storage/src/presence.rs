@@ -22,6 +22,8 @@ pub struct Presence {
     pub suspects: bool,
 }
 
+type Row = (bool, bool, bool, bool, bool);
+
 /// Tells of what a channel has rows. Commands are not asked for: the global ones belong to every channel.
 pub async fn of_channel<'a>(
     on: impl Into<Target<'a>> + Send,
@@ -30,7 +32,6 @@ pub async fn of_channel<'a>(
     now: DateTime<Utc>,
 ) -> Result<Presence, StorageError> {
     let (channel, community) = (channel_id.to_string(), community_id.to_string());
-    type Row = (bool, bool, bool, bool, bool);
     let (aliases, roles, module_states, cooldowns, suspects) =
         on!(on.into(), &PRESENT, fetch_one as Row, channel, community, micros(now))?;
     Ok(Presence { aliases, roles, module_states, cooldowns, suspects })
