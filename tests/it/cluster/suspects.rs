@@ -11,7 +11,7 @@ use crate::node::Node;
 /// How often the line is said.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// A fall, a takeover, an OPEN of six seconds, another fall and another takeover fit twice.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// What becomes of a node that fell.
 #[derive(Clone, Copy, PartialEq, Eq)]
