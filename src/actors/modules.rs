@@ -41,6 +41,8 @@ pub const MODULES: &[ModuleSpec] = &[
     #[cfg(feature = "test-support")]
     faults::SPINNER,
     #[cfg(feature = "test-support")]
+    faults::OVERFLOW,
+    #[cfg(feature = "test-support")]
     faults::FATAL,
     #[cfg(feature = "test-support")]
     faults::LINES,

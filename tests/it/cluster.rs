@@ -16,6 +16,7 @@ use crate::node::{Launch, Node, PATIENCE, eventually};
 
 mod admin;
 mod door;
+mod suspects;
 
 use door::Door;
 

@@ -22,7 +22,7 @@ pub use owners::CLAIM_MAX;
 pub use report::{ClusterReport, NodeReport, OwnerReport, owner, report};
 pub use views::VIEWS_KEPT;
 
-pub(crate) use lease::STATEMENTS as LEASE_STATEMENTS;
+pub(crate) use lease::{QueryOf, STATEMENTS as LEASE_STATEMENTS};
 pub(crate) use nodes::STATEMENTS as NODE_STATEMENTS;
 pub(crate) use owners::STATEMENTS as OWNER_STATEMENTS;
 pub(crate) use report::STATEMENTS as REPORT_STATEMENTS;

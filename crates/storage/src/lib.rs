@@ -31,6 +31,7 @@ pub mod queue;
 pub mod recordings;
 pub mod roles;
 pub mod settings;
+pub mod suspects;
 pub mod timers;
 
 mod db;

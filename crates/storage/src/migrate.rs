@@ -74,6 +74,13 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../../migrations/postgres/0007_pins.sql"),
         oldest_program: 1,
     },
+    Migration {
+        version: 8,
+        description: "suspects",
+        sqlite: include_str!("../../../migrations/sqlite/0008_suspects.sql"),
+        postgres: include_str!("../../../migrations/postgres/0008_suspects.sql"),
+        oldest_program: 1,
+    },
 ];
 
 impl Migration {

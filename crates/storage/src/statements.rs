@@ -4,7 +4,7 @@ use crate::db::{self, Statement};
 use crate::{
     aliases, audit, bot_accounts, changes, channels, cluster, commands, communities, cooldowns, counters,
     event_log, migrate, module_states, outbox, persons, pins, presence, queue, recordings, roles, settings,
-    timers, unit_of_work,
+    suspects, timers, unit_of_work,
 };
 
 /// The lists of all files.
@@ -41,5 +41,6 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     recordings::STATEMENTS,
     roles::STATEMENTS,
     settings::STATEMENTS,
+    suspects::STATEMENTS,
     timers::STATEMENTS,
 ];

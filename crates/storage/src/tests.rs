@@ -14,6 +14,7 @@ mod presence;
 mod queue;
 mod replicas;
 mod statements;
+mod suspects;
 mod units;
 
 use chrono::{DateTime, Utc};

@@ -67,6 +67,16 @@ pub const SPINNER: ModuleSpec = row(
     &[CommandSpec { name: "spin", usage: "spin", description: "Holds its thread.", ..CommandSpec::DEFAULT }],
     || Box::new(Spin),
 );
+pub const OVERFLOW: ModuleSpec = row(
+    "fault_overflow",
+    &[CommandSpec {
+        name: "overflow",
+        usage: "overflow",
+        description: "Overflows its stack.",
+        ..CommandSpec::DEFAULT
+    }],
+    || Box::new(Overflow),
+);
 pub const FATAL: ModuleSpec = row(
     "fault_fatal",
     &[CommandSpec { name: "fatal", usage: "fatal", description: "Gives up.", ..CommandSpec::DEFAULT }],
@@ -187,6 +197,21 @@ impl Module for Spin {
         }
         Ok(vec![Reply::text("Dizzy.")])
     }
+}
+
+struct Overflow;
+
+#[async_trait]
+impl Module for Overflow {
+    async fn on_command(&mut self, _ctx: &Context, _call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
+        Ok(vec![Reply::text(format!("{} deep.", dig(u64::MAX)))])
+    }
+}
+
+/// Deeper than any stack.
+fn dig(left: u64) -> u64 {
+    let held = std::hint::black_box([left; 64]);
+    if left == 0 { 0 } else { dig(left - 1) + held[0] / left }
 }
 
 struct Fatal;
