@@ -68,17 +68,17 @@ const MIGRATIONS: &[Migration] = &[
         oldest_program: 1,
     },
     Migration {
-        version: 7,
+        version: 6,
         description: "pins",
-        sqlite: include_str!("../../../migrations/sqlite/0007_pins.sql"),
-        postgres: include_str!("../../../migrations/postgres/0007_pins.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0006_pins.sql"),
+        postgres: include_str!("../../../migrations/postgres/0006_pins.sql"),
         oldest_program: 1,
     },
     Migration {
-        version: 8,
+        version: 7,
         description: "suspects",
-        sqlite: include_str!("../../../migrations/sqlite/0008_suspects.sql"),
-        postgres: include_str!("../../../migrations/postgres/0008_suspects.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0007_suspects.sql"),
+        postgres: include_str!("../../../migrations/postgres/0007_suspects.sql"),
         oldest_program: 1,
     },
 ];
