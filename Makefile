@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 RUN_ARGS ?=
 
-.PHONY: run test lint bench soak chaos fuzz audit deps-run deps-test
+.PHONY: run test lint bench soak chaos faults fuzz audit deps-run deps-test deps-chaos
 
 ## Starts one node on the embedded default; the terminal becomes a channel.
 run: deps-run
@@ -28,8 +28,13 @@ bench: deps-run
 soak: deps-test
 	WADDLEBOT_TEST_SOAK=1 tests/support/servers.sh tests/support/run-tests.sh
 
+## Three nodes under load, killed, stopped, cut off: the table of docs/benchmarks.md. As root: it makes a network of its own.
+chaos: deps-chaos
+	$(CARGO) build --release --locked -p waddlebot -p waddlebot-bench --features waddlebot/test-support
+	target/release/waddlebot-bench chaos --bot target/release/waddlebot $(CHAOS_ARGS)
+
 ## Fault tests by name, with their figures on the screen.
-chaos: deps-test
+faults: deps-test
 	tests/support/servers.sh $(CARGO) test --locked --features test-support --test it -- --nocapture --test-threads 1 faults
 
 ## The property tests with many more cases.
@@ -46,3 +51,6 @@ deps-run:
 
 deps-test:
 	@tests/support/install.sh test
+
+deps-chaos: deps-test
+	@tests/support/install.sh chaos

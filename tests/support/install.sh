@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing to build (`install.sh run`) or to test (`install.sh test`): through apt where it is there and
+# Installs what is missing to build (`install.sh run`), to test (`install.sh test`) or to break a cluster (`install.sh chaos`): through apt where it is there and
 # allowed, else it says exactly what to install.
 set -euo pipefail
 
@@ -9,6 +9,10 @@ command -v make >/dev/null || missing+=(make)
 if [ "${1:-run}" = test ]; then
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
     command -v redis-server >/dev/null || missing+=(redis-server)
+fi
+
+if [ "${1:-run}" = chaos ]; then
+    command -v ip >/dev/null || missing+=(iproute2)
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then

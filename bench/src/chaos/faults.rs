@@ -12,6 +12,8 @@ use super::table::{Line, ms, row};
 use super::world::{JOINS_PER_10S, LOOK_EACH, N_NODES, World};
 use crate::percentiles::Percentiles;
 
+/// Between a cluster that is whole and the next fault: a node may bury another when it has been there for three seconds.
+const CALM: Duration = Duration::from_secs(4);
 /// Longest wait for a takeover before it counts as never.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Channels of the lost node that are asked over the API from the first moment on.
@@ -47,6 +49,7 @@ struct Victim {
 }
 
 async fn choose(world: &World) -> Result<Victim> {
+    tokio::time::sleep(CALM).await;
     let (number, incarnation) = world.heaviest().await?;
     let channels = world.channels_of(&incarnation).await?;
     Ok(Victim { number, channels, connections: world.connections_of(number), incarnation })
@@ -260,6 +263,7 @@ pub(crate) async fn cuts(world: &mut World, n_rounds: usize) -> Result<Vec<Line>
         let begun = Instant::now();
         shut(world, cut, victim.number, held, &victim, &mut seen).await?;
         let mended = Instant::now();
+        world.nodes[victim.number].start_if_ended(&world.setting)?;
         world.settled().await?;
         healed.push(mended.elapsed());
         let moves = world.owning().await?.n_changes - before.n_changes;

@@ -83,7 +83,11 @@ pub(crate) fn judged(judgement: &Judgement) -> Vec<Line> {
 }
 
 pub(crate) fn markdown(lines: &[Line]) -> String {
-    let mut out = "| # | what | measured | bar | |\n|---|---|---|---|---|\n".to_owned();
+    "| # | what | measured | bar | |\n|---|---|---|---|---|\n".to_owned() + &rows(lines)
+}
+
+pub(crate) fn rows(lines: &[Line]) -> String {
+    let mut out = String::new();
     for line in lines {
         let verdict = if line.is_met { "" } else { "**missed**" };
         let cells = [line.row, &line.what, &line.measured, &line.bar, verdict];

@@ -186,6 +186,20 @@ impl World {
         Ok(rows.into_iter().map(|(login,)| login).collect())
     }
 
+    /// Ids of up to `n` channels that a process owns.
+    pub(crate) async fn channel_ids_of(&self, incarnation: &str, n: usize) -> Result<Vec<String>> {
+        let statement = "SELECT substr(key, 9) FROM owners WHERE incarnation = $1 AND key LIKE 'channel:%' \
+             AND NOT released LIMIT $2";
+        let n = i64::try_from(n).map_err(Error::other)?;
+        let rows: Vec<(String,)> = sqlx::query_as(statement)
+            .bind(incarnation)
+            .bind(n)
+            .fetch_all(&self.postgres.pool)
+            .await
+            .map_err(Error::other)?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
     /// The node with the most channels, and its incarnation.
     pub(crate) async fn heaviest(&self) -> Result<(usize, String)> {
         let statement = "SELECT n.node_id, n.incarnation FROM nodes n JOIN owners o ON o.incarnation = n.incarnation \
