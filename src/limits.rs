@@ -8,8 +8,11 @@
 //! on a node without it. A node that is cut off alone adds its share, once its first window is over. Redis must not
 //! evict keys of this database (`maxmemory-policy noeviction`, its default).
 
+pub mod account_budgets;
+
 mod in_process;
 mod in_redis;
+mod purse;
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::node::{Launch, Node, PATIENCE, eventually};
 
 mod admin;
+mod budgets;
 mod door;
 mod suspects;
 
@@ -79,9 +80,14 @@ impl Certificates {
 
 impl Cluster {
     async fn new() -> Self {
-        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-        let config =
+        let limits =
             FakeConfig { joins_per_10s: 2000, auths_per_10s: 200, ..FakeConfig::default().without_limits() };
+        Self::with(limits).await
+    }
+
+    /// A cluster in front of a Twitch with those limits.
+    async fn with(config: FakeConfig) -> Self {
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let fake = FakeTwitch::start(config).await.expect("a fake Twitch");
         let database = storage::testing::empty_postgres().await;
         let door = Door::new(&database.url).await;
@@ -89,7 +95,11 @@ impl Cluster {
     }
 
     fn launch(&self, id: &str) -> Launch {
-        let channels: Vec<_> = (0..N_CHANNELS).map(|n| format!("\"{}\"", login(n))).collect();
+        self.launch_with(id, N_CHANNELS)
+    }
+
+    fn launch_with(&self, id: &str, n_channels: usize) -> Launch {
+        let channels: Vec<_> = (0..n_channels).map(|n| format!("\"{}\"", login(n))).collect();
         let config = format!(
             "[platforms.twitch]\nchannels = [{channels}]\nirc_url = \"{irc}\"\nauth_url = \"{http}\"\nhelix_url = \"{http}\"\n\
              bot_login = \"waddlebot\"\nbot_token = \"token\"\njoins_per_10s = 2000\nauth_per_10s = 200\n\

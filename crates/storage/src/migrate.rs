@@ -81,6 +81,13 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../../migrations/postgres/0007_suspects.sql"),
         oldest_program: 1,
     },
+    Migration {
+        version: 8,
+        description: "budgets",
+        sqlite: include_str!("../../../migrations/sqlite/0008_budgets.sql"),
+        postgres: include_str!("../../../migrations/postgres/0008_budgets.sql"),
+        oldest_program: 1,
+    },
 ];
 
 impl Migration {

@@ -53,16 +53,14 @@ pub struct Account {
 impl Account {
     pub fn new(
         settings: &Settings,
+        budget: SendBudget,
         bytes: Arc<ByteBudget>,
         recorder: Arc<Recorder>,
         gate: Arc<SendGate>,
     ) -> Self {
         let interval = settings.channel_interval;
         Self {
-            budget: Mutex::new(SendBudget::new(
-                settings.messages_per_30s,
-                settings.messages_per_30s_moderator,
-            )),
+            budget: Mutex::new(budget),
             queued_for_permit: Default::default(),
             n_waiting: AtomicUsize::new(0),
             bytes,

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
+use super::budget::Budgets;
 use super::connection::{ConnectionId, End, Login, Order};
 use super::credentials::{Keeper, KeeperDeps, TokenNews};
 use super::fleet::Fleet;
@@ -28,6 +29,7 @@ use super::sender::ChannelSender;
 use super::settings::Settings;
 use super::socket::{self, Trust};
 use crate::cluster::ChannelSlot;
+use crate::limits::account_budgets::AccountBudgets;
 use crate::messages::{PlatformReport, ReplySink};
 use crate::platforms::PlatformDeps;
 
@@ -39,6 +41,8 @@ const TICK: Duration = Duration::from_millis(100);
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 /// And the connections this long to write what they have and close.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
+/// The account of all who log in without one.
+const ANONYMOUS: &str = "twitch:anonymous";
 const POLL: Duration = Duration::from_millis(20);
 
 /// What the actor is told.
@@ -94,6 +98,8 @@ pub struct State {
     /// Notified when the keeper should look at the token now.
     doubt: Arc<Notify>,
     handles: HashMap<ChannelId, Handle>,
+    /// `None`: the node is alone with the account.
+    booked: Option<Arc<AccountBudgets>>,
     joins: Joins,
     fleet: Fleet,
     /// Platform ids that the directory and the storage do not know yet.
@@ -193,10 +199,15 @@ impl State {
         } else {
             Identity::Unknown
         };
+        let Budgets { joins, logins, sends, booked } = Budgets::new(&settings);
+        if let (Some(booked), Identity::Known(_)) = (&booked, &identity) {
+            booked.serve(ANONYMOUS.to_owned());
+        }
         Self {
             myself,
             account: Arc::new(Account::new(
                 &settings,
+                sends,
                 Arc::clone(&deps.send_budget),
                 Arc::clone(deps.directory.recorder()),
                 Arc::clone(deps.directory.gate()),
@@ -205,8 +216,9 @@ impl State {
             identity,
             doubt: Arc::default(),
             handles: HashMap::new(),
-            joins: Joins::new(settings.joins_per_10s),
-            fleet: Fleet::new(settings.connections_per_second, settings.auth_per_10s, rng),
+            joins: Joins::new(joins),
+            fleet: Fleet::new(settings.connections_per_second, logins, rng),
+            booked,
             learned: Vec::new(),
             gaps: HashMap::new(),
             logged_in_as: None,
@@ -222,6 +234,9 @@ impl State {
     fn start_tasks(&self) {
         let tasks = &self.deps.tasks;
         tasks.spawn(Pump::new(Arc::clone(&self.account)).run(self.closed.clone()));
+        if let Some(booked) = &self.booked {
+            tasks.spawn(Arc::clone(booked).run(self.deps.db.clone(), self.closed.clone()));
+        }
         let keeper = Keeper::new(KeeperDeps {
             settings: Arc::clone(&self.settings),
             http: self.deps.http.clone(),

@@ -1,7 +1,14 @@
 //! What an account may do in a time: exact sliding windows, as pure functions of the time that is handed in.
+//!
+//! A node alone counts all of it by itself; the nodes of a cluster book theirs, see [`crate::limits::account_budgets`].
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use super::settings::Settings;
+use crate::limits::Limit;
+use crate::limits::account_budgets::{AccountBudgets, Share};
 
 /// Twitch counts logins and JOINs over this time.
 pub const JOIN_WINDOW: Duration = Duration::from_secs(10);
@@ -67,15 +74,6 @@ impl SlidingWindow {
         }
     }
 
-    /// Takes one permit, or says when to ask again.
-    pub fn try_take(&mut self, now: Instant) -> Result<(), Instant> {
-        if self.free(now) == 0 {
-            return Err(self.next_free(now));
-        }
-        self.take(1, now);
-        Ok(())
-    }
-
     /// When the next permit comes back; now, when one is free.
     pub fn next_free(&mut self, now: Instant) -> Instant {
         if self.free(now) > 0 {
@@ -85,21 +83,118 @@ impl SlidingWindow {
     }
 }
 
-/// The messages of one account: few where it is nobody, more where it is a moderator.
+/// Booked permits that are not there yet are looked for this often.
+const BOOKING_INTERVAL: Duration = Duration::from_millis(20);
+/// Of the messages this part is kept in hand, so that a line need not wait for the database.
+const RESERVE: u32 = 20;
+
+/// The permits of one resource of the account.
 #[derive(Debug)]
-pub struct SendBudget {
-    plain: SlidingWindow,
-    moderator: SlidingWindow,
+pub enum Permits {
+    /// This process is the only one: it counts by itself.
+    Alone(SlidingWindow),
+    /// Others use the account too.
+    Booked(Share),
 }
 
-impl SendBudget {
-    pub fn new(per_30s: usize, per_30s_moderator: usize) -> Self {
-        Self {
-            plain: SlidingWindow::new(per_30s, SEND_WINDOW),
-            moderator: SlidingWindow::new(per_30s_moderator, SEND_WINDOW),
+impl Permits {
+    /// `limit` 0 is no limit.
+    pub fn alone(limit: usize, window: Duration) -> Self {
+        Self::Alone(SlidingWindow::new(limit, window))
+    }
+
+    /// How many permits can be taken now.
+    pub fn free(&mut self, now: Instant) -> usize {
+        match self {
+            Self::Alone(window) => window.free(now),
+            Self::Booked(share) => share.free(now),
         }
     }
 
+    /// Says how many are waited for; to be said again while that is so.
+    pub fn want(&self, n: usize, now: Instant) {
+        if let Self::Booked(share) = self {
+            share.want(n, now);
+        }
+    }
+
+    /// Takes `n` permits. The caller asked [`Permits::free`] before, at the same time.
+    pub fn take(&mut self, n: usize, now: Instant) {
+        match self {
+            Self::Alone(window) => window.take(n, now),
+            Self::Booked(share) if n > 0 => share.take(n, now),
+            Self::Booked(_) => {}
+        }
+    }
+
+    /// Takes one permit, or says when to ask again.
+    pub fn try_take(&mut self, now: Instant) -> Result<(), Instant> {
+        let at = self.next_free(now);
+        if at > now {
+            return Err(at);
+        }
+        self.take(1, now);
+        Ok(())
+    }
+
+    /// When to ask for the next permit; now, when one is free.
+    pub fn next_free(&mut self, now: Instant) -> Instant {
+        match self {
+            Self::Alone(window) => window.next_free(now),
+            Self::Booked(share) if share.free(now) > 0 => now,
+            Self::Booked(share) => {
+                share.want(1, now);
+                now + BOOKING_INTERVAL
+            }
+        }
+    }
+}
+
+/// All budgets of the account.
+#[derive(Debug)]
+pub struct Budgets {
+    pub joins: Permits,
+    pub logins: Permits,
+    pub sends: SendBudget,
+    /// Where they are booked. `None`: the node is alone.
+    pub booked: Option<Arc<AccountBudgets>>,
+}
+
+impl Budgets {
+    pub fn new(settings: &Settings) -> Self {
+        let limits = [
+            ("join", settings.joins_per_10s, JOIN_WINDOW),
+            ("auth", settings.auth_per_10s, JOIN_WINDOW),
+            ("send", settings.messages_per_30s, SEND_WINDOW),
+            ("send_moderator", settings.messages_per_30s_moderator, SEND_WINDOW),
+        ];
+        let booked = settings.shares_account.then(|| {
+            AccountBudgets::new(limits.map(|(resource, limit, window)| {
+                let slots = u32::try_from(limit).unwrap_or(u32::MAX);
+                let reserve = if window == SEND_WINDOW { (slots / RESERVE).max(1) } else { 0 };
+                (Limit { resource, slots, window }, reserve)
+            }))
+        });
+        let permits = |index: usize| {
+            let (_, limit, window) = limits[index];
+            match &booked {
+                Some(budgets) if limit > 0 => Permits::Booked(budgets.share(index)),
+                _ => Permits::alone(limit, window),
+            }
+        };
+        let sends = SendBudget { plain: permits(2), moderator: permits(3) };
+        Self { joins: permits(0), logins: permits(1), sends, booked }
+    }
+}
+
+/// The messages of one account: few where it is nobody, more where it is a moderator.
+#[derive(Debug)]
+pub struct SendBudget {
+    plain: Permits,
+    moderator: Permits,
+}
+
+impl SendBudget {
     /// Takes the permit of one message, or says when to ask again. A message of a non-moderator drains both windows.
     pub fn try_take(&mut self, moderator: bool, now: Instant) -> Result<(), Instant> {
         let plain_at = if moderator { now } else { self.plain.next_free(now) };
@@ -162,7 +257,7 @@ mod tests {
     #[test]
     fn a_permit_comes_back_after_the_window() {
         let now = Instant::now();
-        let mut window = SlidingWindow::new(2, JOIN_WINDOW);
+        let mut window = Permits::alone(2, JOIN_WINDOW);
         assert!(window.try_take(now).is_ok() && window.try_take(now).is_ok());
         let again = window.try_take(now).unwrap_err();
         assert!(again > now + JOIN_WINDOW && again < now + JOIN_WINDOW + Duration::from_secs(1));
@@ -172,25 +267,32 @@ mod tests {
     #[test]
     fn no_limit_never_says_no() {
         let now = Instant::now();
-        let mut window = SlidingWindow::new(0, JOIN_WINDOW);
+        let mut window = Permits::alone(0, JOIN_WINDOW);
         assert!((0..10_000).all(|_| window.try_take(now).is_ok()));
-        assert!(window.taken.is_empty());
     }
 
     #[test]
     fn a_large_window_keeps_a_bounded_record() {
         let start = Instant::now();
-        let mut window = SlidingWindow::new(100_000, SEND_WINDOW);
+        let mut window = Permits::alone(100_000, SEND_WINDOW);
         for n in 0..100_000u64 {
             assert!(window.try_take(start + Duration::from_micros(n * 200)).is_ok());
         }
-        assert!(window.taken.len() <= ENTRIES_MAX as usize + 1, "{}", window.taken.len());
+        let Permits::Alone(SlidingWindow { taken, .. }) = window else { unreachable!("it is alone") };
+        assert!(taken.len() <= ENTRIES_MAX as usize + 1, "{}", taken.len());
+    }
+
+    fn send_budget(per_30s: usize, per_30s_moderator: usize) -> SendBudget {
+        SendBudget {
+            plain: Permits::alone(per_30s, SEND_WINDOW),
+            moderator: Permits::alone(per_30s_moderator, SEND_WINDOW),
+        }
     }
 
     #[test]
     fn a_moderator_goes_on_where_others_wait() {
         let now = Instant::now();
-        let mut budget = SendBudget::new(2, 5);
+        let mut budget = send_budget(2, 5);
         assert!(budget.try_take(false, now).is_ok() && budget.try_take(false, now).is_ok());
         assert!(budget.try_take(false, now).is_err());
         assert!((0..3).all(|_| budget.try_take(true, now).is_ok()));
@@ -204,7 +306,7 @@ mod tests {
             gaps_ms in proptest::collection::vec(0u64..3_000, 1..300),
         ) {
             let mut now = Instant::now();
-            let mut window = SlidingWindow::new(limit, JOIN_WINDOW);
+            let mut window = Permits::alone(limit, JOIN_WINDOW);
             let mut granted = Vec::new();
             for gap_ms in gaps_ms {
                 now += Duration::from_millis(gap_ms);
@@ -220,7 +322,7 @@ mod tests {
             sends in proptest::collection::vec((any::<bool>(), 0u64..2_000), 1..300),
         ) {
             let mut now = Instant::now();
-            let mut budget = SendBudget::new(5, 12);
+            let mut budget = send_budget(5, 12);
             let (mut plain, mut all) = (Vec::new(), Vec::new());
             for (moderator, gap_ms) in sends {
                 now += Duration::from_millis(gap_ms);

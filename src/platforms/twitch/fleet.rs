@@ -9,7 +9,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
 
-use super::budget::{JOIN_WINDOW, Pace, SlidingWindow};
+use super::budget::{Pace, Permits};
 use super::connection::{ConnectionId, Order};
 use super::outlet::Outlet;
 
@@ -53,19 +53,19 @@ pub struct Fleet {
     lines: BTreeMap<ConnectionId, Line>,
     next_id: ConnectionId,
     pace: Pace,
-    logins: SlidingWindow,
+    logins: Permits,
     rng: SmallRng,
 }
 
 impl Fleet {
-    /// `auth_per_10s` 0 and `connections_per_second` 0 are no limits.
-    pub fn new(connections_per_second: f64, auth_per_10s: usize, rng: SmallRng) -> Self {
+    /// `connections_per_second` 0 is no limit.
+    pub fn new(connections_per_second: f64, logins: Permits, rng: SmallRng) -> Self {
         Self {
             places: Vec::new(),
             lines: BTreeMap::new(),
             next_id: 0,
             pace: Pace::new(connections_per_second),
-            logins: SlidingWindow::new(auth_per_10s, JOIN_WINDOW),
+            logins,
             rng,
         }
     }
@@ -176,9 +176,10 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
+    use crate::platforms::twitch::budget::JOIN_WINDOW;
 
     fn fleet() -> Fleet {
-        Fleet::new(0.0, 0, SmallRng::seed_from_u64(1))
+        Fleet::new(0.0, Permits::alone(0, JOIN_WINDOW), SmallRng::seed_from_u64(1))
     }
 
     fn open(fleet: &mut Fleet, now: Instant) -> (ConnectionId, Arc<Outlet>) {
@@ -232,7 +233,7 @@ mod tests {
     #[test]
     fn connections_open_at_their_pace() {
         let now = Instant::now();
-        let mut fleet = Fleet::new(0.5, 20, SmallRng::seed_from_u64(1));
+        let mut fleet = Fleet::new(0.5, Permits::alone(20, JOIN_WINDOW), SmallRng::seed_from_u64(1));
         fleet.resize(2, now);
         open(&mut fleet, now);
         assert_eq!(fleet.take_due(now + Duration::from_secs(1)), None);

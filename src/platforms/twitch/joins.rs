@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use domain::ChannelId;
 
-use super::budget::{JOIN_WINDOW, SlidingWindow};
+use super::budget::Permits;
 use super::connection::ConnectionId;
 
 /// A JOIN without an answer for this long is asked again, each time later.
@@ -67,7 +67,7 @@ pub struct Joins {
     waiting: VecDeque<ChannelId>,
     on_connection: HashMap<ConnectionId, usize>,
     n_joined: usize,
-    budget: SlidingWindow,
+    budget: Permits,
     /// Connections that are being replaced: their channels move as the budget permits.
     retiring: HashSet<ConnectionId>,
     /// Channels that are asked for elsewhere: these connections let go of them first.
@@ -75,13 +75,13 @@ pub struct Joins {
 }
 
 impl Joins {
-    pub fn new(joins_per_10s: usize) -> Self {
+    pub fn new(budget: Permits) -> Self {
         Self {
             channels: HashMap::new(),
             waiting: VecDeque::new(),
             on_connection: HashMap::new(),
             n_joined: 0,
-            budget: SlidingWindow::new(joins_per_10s, JOIN_WINDOW),
+            budget,
             retiring: HashSet::new(),
             leaving: HashMap::new(),
         }
@@ -151,6 +151,8 @@ impl Joins {
     /// The JOINs that may go out now, at most as the seats and the budget permit.
     pub fn plan(&mut self, seats: &[Seat], now: Instant) -> Vec<(ConnectionId, Vec<ChannelId>)> {
         self.wake(now);
+        let room: usize = seats.iter().map(|seat| seat.room).sum();
+        self.budget.want(room.min(self.waiting.len()), now);
         let mut plan = Vec::new();
         for seat in seats {
             let n = seat.room.min(self.budget.free(now)).min(self.waiting.len());

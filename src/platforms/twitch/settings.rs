@@ -33,6 +33,8 @@ pub struct Settings {
     pub channel_interval: Duration,
     pub connections_per_second: f64,
     pub auth_per_10s: usize,
+    /// Other nodes use the account too: what it may do is booked.
+    pub shares_account: bool,
     pub line_bytes_max: usize,
     pub send_queue: usize,
     /// A reply that could not leave for this long is not sent any more.
@@ -68,6 +70,7 @@ impl From<&Config> for Settings {
             channel_interval: if is_known_bot { Duration::ZERO } else { twitch.channel_interval },
             connections_per_second: twitch.connections_per_second,
             auth_per_10s: twitch.auth_per_10s,
+            shares_account: config.cluster.enabled,
             line_bytes_max: twitch.line_bytes_max,
             send_queue: twitch.send_queue.max(1),
             reply_age_max: config.limits.reply_max_age,

@@ -187,7 +187,12 @@ impl State {
 
     pub(super) fn token(&mut self, news: TokenNews) {
         match news {
-            TokenNews::Use(login) => self.identity = Identity::Known(login),
+            TokenNews::Use(login) => {
+                if let Some(booked) = &self.booked {
+                    booked.serve(format!("twitch:{}", login.nick));
+                }
+                self.identity = Identity::Known(login);
+            }
             TokenNews::Good { trouble } => {
                 self.troubles.token = trouble;
                 self.trust_again();

@@ -2,13 +2,14 @@ use proptest::prelude::*;
 use ulid::Ulid;
 
 use super::*;
+use crate::platforms::twitch::budget::JOIN_WINDOW;
 
 fn wanted(n: usize) -> Vec<(ChannelId, String)> {
     (0..n).map(|n| (ChannelId(Ulid::from_parts(1, n as u128)), format!("channel_{n}"))).collect()
 }
 
 fn joins(n_channels: usize, per_10s: usize) -> Joins {
-    let mut joins = Joins::new(per_10s);
+    let mut joins = Joins::new(Permits::alone(per_10s, JOIN_WINDOW));
     assert!(joins.reconcile(wanted(n_channels)).is_empty());
     joins
 }

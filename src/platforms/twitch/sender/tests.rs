@@ -7,6 +7,7 @@ use super::*;
 use crate::cluster::SendGate;
 use crate::config::Config;
 use crate::messages::Reply;
+use crate::platforms::twitch::budget::Budgets;
 use crate::platforms::twitch::outlet::Batch;
 use crate::platforms::twitch::settings::Settings;
 
@@ -16,7 +17,9 @@ fn account(extra: &[(&str, &str)]) -> Arc<Account> {
     let env = extra.iter().chain([&token]).map(|(name, value)| (key(name), (*value).to_owned()));
     let config = Config::local(env.collect::<Vec<_>>().into_iter()).unwrap();
     let bytes = Arc::new(ByteBudget::new(config.limits.send_budget_bytes));
-    Arc::new(Account::new(&Settings::from(&config), bytes, Arc::default(), Arc::new(SendGate::open())))
+    let settings = Settings::from(&config);
+    let sends = Budgets::new(&settings).sends;
+    Arc::new(Account::new(&settings, sends, bytes, Arc::default(), Arc::new(SendGate::open())))
 }
 
 fn sender(account: &Arc<Account>) -> (Arc<ChannelSender>, Arc<Outlet>) {
