@@ -1,14 +1,19 @@
-# Two commands on a fresh machine: `make run` and `make test`. The others are for those who work on the code.
+# On a fresh machine: `make run`, `make cluster` and `make test`. The others are for those who work on the code.
 SHELL := /bin/bash
 CARGO ?= cargo
 RUN_ARGS ?=
 
-.PHONY: run test lint bench soak chaos faults fuzz audit deps-run deps-test deps-chaos
+.PHONY: run cluster test lint bench soak chaos faults fuzz audit deps-run deps-cluster deps-test deps-chaos
 
 ## Starts one node on the embedded default; the terminal becomes a channel.
 run: deps-run
 	$(CARGO) build --release --locked
 	@exec target/release/waddlebot run $(RUN_ARGS)
+
+## Three nodes as one cluster, with PostgreSQL, Redis and certificates of their own, until Ctrl-C.
+cluster: deps-cluster
+	$(CARGO) build --release --locked
+	@exec tests/support/cluster.sh target/release/waddlebot
 
 ## Every test, against a PostgreSQL of its own.
 test: deps-test
@@ -48,6 +53,9 @@ audit:
 
 deps-run:
 	@tests/support/install.sh run
+
+deps-cluster:
+	@tests/support/install.sh cluster
 
 deps-test:
 	@tests/support/install.sh test
