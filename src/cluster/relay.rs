@@ -35,7 +35,7 @@ const EVENTS_PER_CALL: usize = 1_000;
 /// What is still heard of channels that were given away.
 #[derive(Debug, Default)]
 pub struct Relay {
-    leaving: Mutex<HashMap<ChannelId, Leaving>>,
+    channels: Mutex<HashMap<ChannelId, Leaving>>,
     /// Told of the first channel.
     come: Notify,
 }
@@ -69,7 +69,7 @@ pub struct Taken {
 
 impl Relay {
     fn leaving(&self) -> MutexGuard<'_, HashMap<ChannelId, Leaving>> {
-        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what is heard of a channel from now on. One that no platform hears here is left at once.
