@@ -14,6 +14,7 @@
 pub mod aliases;
 pub mod audit;
 pub mod bot_accounts;
+pub mod budgets;
 pub mod changes;
 pub mod channels;
 pub mod commands;

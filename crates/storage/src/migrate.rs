@@ -60,6 +60,13 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../../migrations/postgres/0004_event_log.sql"),
         oldest_program: 1,
     },
+    Migration {
+        version: 6,
+        description: "budgets",
+        sqlite: include_str!("../../../migrations/sqlite/0006_budgets.sql"),
+        postgres: include_str!("../../../migrations/postgres/0006_budgets.sql"),
+        oldest_program: 1,
+    },
 ];
 
 impl Migration {

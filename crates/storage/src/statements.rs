@@ -2,8 +2,8 @@
 
 use crate::db::{self, Statement};
 use crate::{
-    aliases, audit, bot_accounts, changes, channels, commands, communities, cooldowns, counters, event_log,
-    migrate, module_states, outbox, persons, presence, queue, recordings, roles, settings, timers,
+    aliases, audit, bot_accounts, budgets, changes, channels, commands, communities, cooldowns, counters,
+    event_log, migrate, module_states, outbox, persons, presence, queue, recordings, roles, settings, timers,
     unit_of_work,
 };
 
@@ -17,6 +17,7 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     aliases::STATEMENTS,
     audit::STATEMENTS,
     bot_accounts::STATEMENTS,
+    budgets::STATEMENTS,
     changes::STATEMENTS,
     channels::STATEMENTS,
     commands::STATEMENTS,

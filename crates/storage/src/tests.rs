@@ -1,6 +1,7 @@
 //! Tests of this crate; each runs on `SQLite` and on `PostgreSQL`.
 
 mod aggregates;
+mod budgets;
 mod commands;
 mod event_log;
 mod faults;
