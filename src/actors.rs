@@ -10,6 +10,7 @@ pub mod module;
 pub mod module_actor;
 pub mod modules;
 pub mod outbox;
+pub mod ownership;
 pub mod queued_events;
 pub mod replay;
 pub mod scheduler;

@@ -10,6 +10,7 @@ mod channels;
 mod chat;
 mod check_config;
 mod client;
+mod cluster;
 mod commands;
 mod doctor;
 mod modules;
@@ -82,6 +83,9 @@ pub enum Command {
     /// Add, edit, remove and list custom commands
     #[command(subcommand)]
     Commands(commands::CommandsCommand),
+    /// Show the nodes of the cluster, drain one
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// Show what waits in the queue, handle dead letters, replay
     #[command(subcommand)]
     Queue(queue::QueueCommand),
@@ -139,6 +143,9 @@ pub async fn dispatch(cli: Cli, env: Env) -> Result<ExitCode, Command> {
         }
         Command::Commands(command) => {
             with_node(&node, &env, async |client| commands::run(client, command, json).await).await
+        }
+        Command::Cluster(command) => {
+            with_node(&node, &env, async |client| cluster::run(client, command, json).await).await
         }
         Command::Queue(command) => {
             with_node(&node, &env, async |client| queue::run(client, command, json).await).await

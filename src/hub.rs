@@ -12,9 +12,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use storage::Db;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::Directory;
+use crate::cluster::{Directory, Gateway};
 use crate::config::Config;
 use crate::http::UrlFetcher;
 use crate::limits::Limiter;
@@ -37,6 +38,7 @@ mod input;
 mod metrics;
 mod openapi;
 mod page;
+pub mod peers;
 mod read_after;
 mod readyz;
 mod router;
@@ -44,6 +46,9 @@ mod server;
 mod sessions;
 mod throttle;
 mod trace;
+
+pub use peers::PeerListener;
+use router::Hub;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -73,6 +78,8 @@ pub struct HubDeps {
     pub queue: Arc<Queue>,
     /// `None`: none is configured.
     pub redis: Option<Redis>,
+    /// The way to the other nodes. `None`: the node is alone.
+    pub gateway: Option<Gateway>,
     /// Limits of callers.
     pub limiter: Arc<Limiter>,
     /// Renders what the recorder holds.
@@ -87,11 +94,18 @@ pub struct HubDeps {
     pub stop: CancellationToken,
 }
 
-/// Answers HTTP on `listener` until [`HubDeps::stop`] is cancelled, then gives open requests at most 5 s.
+/// Answers HTTP on `listener`, and other nodes on theirs, until [`HubDeps::stop`] is cancelled, then gives open requests at most 5 s.
 ///
 /// # Errors
 /// When the listener breaks; the caller starts the hub anew.
-pub async fn serve(deps: HubDeps, listener: TcpListener) -> io::Result<()> {
+pub async fn serve(deps: HubDeps, listener: TcpListener, peers: Option<PeerListener>) -> io::Result<()> {
     let stop = deps.stop.clone();
-    server::run(listener, router::build(deps), stop).await
+    let hub = Hub::new(deps);
+    let api = router::build(hub.clone());
+    let Some(PeerListener { listener: cluster, tls, cookie }) = peers else {
+        return server::run(listener, None, api, stop).await;
+    };
+    let for_peers = peers::router(&hub, api.clone(), cookie);
+    let served = server::run(cluster, tls.map(TlsAcceptor::from), for_peers, stop.clone());
+    tokio::try_join!(server::run(listener, None, api, stop), served).map(drop)
 }

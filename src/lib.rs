@@ -8,7 +8,7 @@
 //! L3  platforms | actors | hub               meet only in L1 and L0 and in handles given at spawn
 //! L2  cluster, queue, http, limits, cache, telemetry
 //! L1  messages, config, redis
-//! L0  crates/storage → crates/domain         all SQL; pure values
+//! L0  crates/storage → crates/domain, crates/membership   all SQL; pure values
 //! ```
 
 pub mod actors;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use waddlebot::cli::{self, Cli, Command, Env, RunArgs};
 use waddlebot::config::Config;
+use waddlebot::run::{self as running, EXIT_BURIED};
 use waddlebot::supervision::{boot, tree};
 
 /// Gives the memory of passive channels back to the system, which glibc's does not: docs/decisions/0009.
@@ -34,6 +35,9 @@ fn main() -> anyhow::Result<ExitCode> {
     });
     // Whatever still runs after a hard stop is not waited for.
     runtime.shutdown_background();
+    if matches!(&ended, Ok(code) if *code == ExitCode::from(EXIT_BURIED)) {
+        running::start_again();
+    }
     ended.or_else(|error| {
         eprintln!("waddlebot: {error:#}");
         Ok(ExitCode::FAILURE)
@@ -50,7 +54,7 @@ async fn run(args: RunArgs, mut env: Env) -> anyhow::Result<ExitCode> {
 
 async fn migrate(config: Option<&std::path::Path>, env: Env) -> anyhow::Result<ExitCode> {
     let config = Config::load(config, env.into_iter())?;
-    let db = boot::open_storage(&config).await?;
+    let db = boot::open_storage(&config, None).await?;
     println!("schema version {}", db.schema_version().await?);
     db.close().await;
     Ok(ExitCode::SUCCESS)

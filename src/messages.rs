@@ -26,7 +26,7 @@ pub use lane::{ByteBudget, Lane, Offer, Permit};
 pub use memory::{Memory, MemoryReport, Pressure};
 pub use module::{CallEnd, CallReport, CommandCall, CustomCommand, EventCall, ModuleMsg};
 pub use module_info::{CommandInfo, ModuleInfo};
-pub use operator::{Operator, PartReport};
+pub use operator::{NotDelivered, Operator, PartReport};
 pub use outbox::{Ends, Once, TakenEnds, Ticket};
 pub use record::{EffectResult, EventRecord, RecordedLine, SendState, What};
 pub use recorder::{Logged, Recorder};

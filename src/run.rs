@@ -8,8 +8,14 @@ use crate::supervision::signals::StopSignals;
 use crate::supervision::{Node, RunOptions, screen};
 use crate::telemetry::logs::{self, LogTarget};
 
+mod again;
+
+pub use again::start_again;
+
 /// The node gave itself up; the service manager starts it again.
 pub const EXIT_GIVEN_UP: u8 = 70;
+/// The others of the cluster took this process for dead: it starts anew as another incarnation.
+pub const EXIT_BURIED: u8 = 75;
 /// A second signal ended the soft stop.
 const EXIT_HARD_STOP: u8 = 1;
 
@@ -31,10 +37,14 @@ pub async fn run(config: Config, console: bool) -> anyhow::Result<ExitCode> {
     let mut node = Node::start(config.clone(), RunOptions { console }).await?;
     tracing::info!(node.id = %config.node.id, address = %node.address, "ready");
     announce(&if console { screen::welcome(&node, &config) } else { screen::ready(&node, &config) });
-    let drain = node.drain.clone();
+    let (drain, died) = (node.drain.clone(), node.died());
     tokio::select! {
         () = signals.next() => {}
         () = drain.cancelled() => {}
+        () = died.cancelled() => {
+            tracing::error!("the cluster took this process for dead and owns its channels; exit 75");
+            return Ok(ExitCode::from(EXIT_BURIED));
+        }
         _ = &mut node.ended => {
             tracing::error!("a part of the node crashed too often; exit 70");
             return Ok(ExitCode::from(EXIT_GIVEN_UP));

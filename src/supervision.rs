@@ -8,24 +8,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use membership::Incarnation;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ractor::{Actor, ActorRef};
-use tokio::net::TcpListener;
+use rand::RngExt;
+use rand::rngs::SmallRng;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::actors::{Services, outbox};
+use crate::actors::Services;
 use crate::config::Config;
 use crate::limits::Limiter;
 use crate::messages::{Board, ByteBudget, Clock};
 use crate::telemetry::metric_names;
+use clustering::Clustering;
 use parts::Wiring;
 use spawner::NodeSpawner;
 use supervisor::{Supervisor, SupervisorMsg};
+use tree::Part;
 use watchdog::{LastAbort, Pulse, Watchdog};
 
 pub mod boot;
+pub mod clustering;
 pub mod data_dir;
 pub mod memory;
 pub mod operator;
@@ -71,6 +76,8 @@ pub struct Node {
     stop_hub: CancellationToken,
     /// Cancelled when an operator wants the node to stop softly.
     pub drain: CancellationToken,
+    /// `None`: the node is alone.
+    pub clustering: Option<Arc<Clustering>>,
     /// Held as long as the node uses its data folder.
     _lock: data_dir::Lock,
 }
@@ -87,42 +94,41 @@ impl Node {
         let recorder = metric_names::install()?;
         let background = TaskTracker::new();
         let redis = boot::redis(&config, &background).await?;
-        let db = boot::open_storage(&config).await?;
+        let incarnation = Incarnation(rand::make_rng::<SmallRng>().random());
+        let db = boot::open_storage(&config, config.cluster.enabled.then_some(incarnation)).await?;
 
         let spawner = Arc::new(NodeSpawner::default());
         let sampler = memory::Sampler::open(&config.limits)?;
         let events = boot::event_log(&config);
         let notes = Arc::clone(&events.recorder);
         let directory = boot::directory(&config, sampler.memory(), notes, Arc::clone(&spawner));
+        let (directory, clustering) = clustering::join(&config, incarnation, directory, &background).await?;
         let last_abort = LastAbort::take(&config.node.data_dir);
         let (http, urls) = boot::http_clients(&config)?;
-        let services =
-            boot::services(&config, (db, urls), (directory, events), Arc::clone(&spawner), last_abort);
+        let services = boot::services(
+            &config,
+            (db, urls),
+            (directory, events),
+            (Arc::clone(&spawner), incarnation),
+            last_abort,
+        );
         let services = Arc::new(services);
         spawner.serve(Arc::clone(&services));
-        boot::seed_commands(&config, &services).await?;
-        boot::load_channels(&config, &services, options.console).await?;
-        outbox::forget_unknown(&services).await?;
-        boot::resume_event_log(&config, &services).await?;
+        boot::prepare(&config, &services, options.console).await?;
 
-        let listener = TcpListener::bind(config.hub.listen).await.with_context(|| {
-            format!(
-                "hub.listen: cannot listen on {}; is another node running? choose another port",
-                config.hub.listen
-            )
-        })?;
-        let address = listener.local_addr()?;
+        let (listener, address) = boot::listen(&config).await?;
         let [stop_reading, stop_hub, drain] = std::array::from_fn(|_| CancellationToken::new());
         let wiring = Arc::new(Wiring {
             vault: keys.vault,
             service_key: keys.service_key,
             http,
             limiter: Arc::new(Limiter::new(redis.clone(), NODES_SHARING_LIMITS)),
-            queue: boot::queue(&services, redis.as_ref()),
+            queue: boot::queue(&services, redis.as_ref(), clustering.as_ref()),
+            clustering: clustering.clone(),
             redis,
             board: Arc::new(Board::default()),
             send_budget: Arc::new(ByteBudget::new(config.limits.send_budget_bytes)),
-            listener: listener.into_std()?,
+            listener,
             console: options.console,
             stop_reading: stop_reading.clone(),
             stop_hub: stop_hub.clone(),
@@ -132,7 +138,8 @@ impl Node {
             metrics: recorder.clone(),
             config: Arc::clone(&config),
         });
-        let parts = tree::parts().iter().map(|part| parts::child(*part, &wiring)).collect();
+        let wanted = tree::parts().iter().filter(|part| **part != Part::Ownership || clustering.is_some());
+        let parts = wanted.map(|part| parts::child(*part, &wiring)).collect();
         let (root, ended) = Actor::spawn(None, Supervisor { name: "node" }, parts).await?;
         spawner.root.store(Some(Arc::new(root.clone())));
         Self::watch(&config, &services, sampler, &background)?;
@@ -148,6 +155,7 @@ impl Node {
             stop_reading,
             stop_hub,
             drain,
+            clustering,
             _lock: lock,
         })
     }
@@ -175,6 +183,11 @@ impl Node {
             }
         });
         Ok(())
+    }
+
+    /// Cancelled when the cluster took this process for dead; never on a node that is alone.
+    pub fn died(&self) -> CancellationToken {
+        self.clustering.as_ref().map_or_else(CancellationToken::new, |clustering| clustering.died.clone())
     }
 
     /// The wall clock of the node.

@@ -172,7 +172,7 @@ impl Context {
 
     /// The scope of what this channel's owner alone may write.
     pub fn channel_scope(&self) -> Scope {
-        Scope::Channel { channel_id: self.slot.id, incarnation: 0, epoch: 0 }
+        Scope::Channel { channel_id: self.slot.id, ownership: self.slot.ownership }
     }
 
     /// Changes state and answers, each once: a repeat of the same call and step applies nothing.

@@ -16,6 +16,8 @@ use crate::messages::{Once, OutboundReply, Reply, ReplySink, Ticket};
 const END_EVERY: Duration = Duration::from_millis(200);
 /// How often what nobody holds is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often replies of nodes that died are given up, in a cluster.
+const FORGET_EVERY: Duration = Duration::from_secs(5);
 /// Longest wait for one answer of the storage: what did not come is done by the next tick.
 const STORAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Replies taken up by one look.
@@ -30,6 +32,7 @@ pub struct Outbox {
 pub enum OutboxMsg {
     WriteEnds,
     Look,
+    Forget,
 }
 
 impl Actor for Outbox {
@@ -40,6 +43,9 @@ impl Actor for Outbox {
     async fn pre_start(&self, myself: ActorRef<OutboxMsg>, (): ()) -> Result<(), ActorProcessingErr> {
         myself.send_interval(END_EVERY, || OutboxMsg::WriteEnds);
         myself.send_interval(LOOK_EVERY, || OutboxMsg::Look);
+        if self.services.directory.roster().is_some() {
+            myself.send_interval(FORGET_EVERY, || OutboxMsg::Forget);
+        }
         Ok(())
     }
 
@@ -54,6 +60,11 @@ impl Actor for Outbox {
             OutboxMsg::Look => {
                 if let Err(error) = self.look().await {
                     tracing::warn!(%error, "cannot read the outbox, trying again");
+                }
+            }
+            OutboxMsg::Forget => {
+                if let Err(error) = in_time(forget_unknown(&self.services)).await {
+                    tracing::warn!(%error, "cannot give up what dead nodes held, trying again");
                 }
             }
         }
@@ -84,7 +95,7 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, StorageError>>) -> Re
     tokio::time::timeout(STORAGE_TIMEOUT, answer).await.unwrap_or(Err(StorageError::Timeout))
 }
 
-/// Counts and forgets replies that the process before this one held when it died: they may have left, so they are never
+/// Counts and forgets replies that a process held when it died: they may have left, so they are never
 /// sent again. One that lives after all loses nothing: it sends from its memory.
 ///
 /// # Errors
@@ -101,10 +112,7 @@ pub async fn forget_unknown(services: &Services) -> Result<(), StorageError> {
         }
     }
     if total > 0 {
-        tracing::warn!(
-            replies = total,
-            "the last process died with replies in hands; whether they left is unknown"
-        );
+        tracing::warn!(replies = total, "a process died with replies in hands; whether they left is unknown");
     }
     Ok(())
 }

@@ -3,17 +3,21 @@
 //! An event that comes again has the same message id or session id, hence the same op ids: its effects stand once.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::{Outcome, Refusal};
 use futures_util::future::BoxFuture;
 use storage::queue::Claimed;
 use tokio::sync::oneshot;
 
-use crate::cluster::Directory;
-use crate::messages::{ChatEvent, Clock, Completion, Delivery, Offer, OutboundReply, ReplySink};
+use crate::cluster::{Directory, Gateway, PeerCall, gateway};
+use crate::messages::{
+    ChatEvent, Clock, Completion, Delivery, NotDelivered, Offer, OutboundReply, ReplySink,
+};
 use crate::queue::{HandleError, Handler, ROUTER_EVENTS};
 
+/// A call to the channel's owner; less than a handler may take.
+const HAND_ON_LIMIT: Duration = Duration::from_secs(9);
 /// The platform label of lines that came in over the router.
 const ROUTER: &str = "router";
 
@@ -21,6 +25,8 @@ const ROUTER: &str = "router";
 pub struct QueuedEvents {
     pub directory: Arc<Directory>,
     pub clock: Clock,
+    /// For channels of other nodes. `None`: what is not here is nowhere.
+    pub gateway: Option<Gateway>,
 }
 
 /// The channel's way out, and the queue's ear for the end of the event.
@@ -60,25 +66,60 @@ impl Handler for QueuedEvents {
         Box::pin(async move {
             let event: ChatEvent = serde_json::from_str(&message.body)
                 .map_err(|error| HandleError::GiveUp(format!("not an event: {error}")))?;
-            let ended = self.route(event)?;
-            match ended.await {
-                Ok(Outcome::Shed) => Err(HandleError::Retry("the channel had too much to do".to_owned())),
-                Ok(Outcome::Moved) => Err(HandleError::Retry("the channel moved".to_owned())),
-                Ok(Outcome::Refused { refusal: Refusal::NotLoaded }) => {
-                    Err(HandleError::Retry("the channel's settings were not there yet".to_owned()))
-                }
-                // Without an end: the channel knows the message already and is at it, or was.
-                Ok(_) | Err(_) => Ok(()),
+            if self.directory.get(event.channel_id).is_none()
+                && let Some(roster) = self.directory.roster()
+                && roster.get(event.channel_id).is_some()
+            {
+                return self.hand_on(&event, &message.body).await;
             }
+            self.deliver(event).await
         })
     }
 }
 
 impl QueuedEvents {
+    /// Puts the event into its channel's lane and waits for its end.
+    ///
+    /// # Errors
+    /// Why it was not handled; whether another attempt helps.
+    pub async fn deliver(&self, event: ChatEvent) -> Result<(), HandleError> {
+        match self.route(event)?.await {
+            Ok(Outcome::Shed) => Err(HandleError::Retry("the channel had too much to do".to_owned())),
+            Ok(Outcome::Moved) => Err(HandleError::Retry("the channel ended or moved first".to_owned())),
+            Ok(Outcome::Refused { refusal: Refusal::NotLoaded }) => {
+                Err(HandleError::Retry("the channel's settings were not there yet".to_owned()))
+            }
+            // Without an end: the channel knows the message already and is at it, or was.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Asks the channel's owner to handle the event.
+    async fn hand_on(&self, event: &ChatEvent, body: &str) -> Result<(), HandleError> {
+        let moving = || HandleError::Retry("the channel is on its way to another node".to_owned());
+        let others = self.gateway.as_ref().ok_or_else(moving)?;
+        let peer = others.owner(event.channel_id).ok_or_else(moving)?;
+        let call = PeerCall::json(gateway::EVENTS, body.as_bytes().to_vec(), HAND_ON_LIMIT);
+        let answer = others.send(&peer, call).await;
+        let answer = answer.map_err(|error| HandleError::Retry(error.to_string()))?;
+        if answer.status.is_success() {
+            return Ok(());
+        }
+        match serde_json::from_slice::<NotDelivered>(&answer.body) {
+            Ok(NotDelivered { why, retry: false }) => Err(HandleError::GiveUp(why)),
+            Ok(NotDelivered { why, .. }) => Err(HandleError::Retry(why)),
+            Err(_) => Err(HandleError::Retry(format!("{} answered {}", peer.node, answer.status))),
+        }
+    }
+
     /// Puts the event into its channel's lane; the receiver gets its end.
     fn route(&self, event: ChatEvent) -> Result<oneshot::Receiver<Outcome>, HandleError> {
         let Some(slot) = self.directory.get(event.channel_id) else {
-            return Err(HandleError::GiveUp("the bot is no longer in that channel".to_owned()));
+            return Err(if self.directory.roster().is_some() {
+                HandleError::Retry("the channel is on its way to another node".to_owned())
+            } else {
+                HandleError::GiveUp("the bot is no longer in that channel".to_owned())
+            });
         };
         let Some(outlet) = slot.outlet() else {
             return Err(HandleError::Retry("no platform serves the channel now".to_owned()));

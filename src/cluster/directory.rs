@@ -1,134 +1,26 @@
-//! The node's map from channels to their data lanes.
+//! The node's map from its own channels to their data lanes.
 //!
-//! A [`ChannelSlot`] exists for every channel the node knows, whether its actor runs or not. Whoever brings an event
+//! A [`ChannelSlot`] exists for every channel that the node owns, whether its actor runs or not. Whoever brings an event
 //! looks the slot up once (a platform connection keeps it), puts the event into the slot's lane, and wakes: the path of
 //! a chat line never comes to the map and its lock.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
-use domain::stream_info::StreamInfo;
-use domain::{ChannelId, ChannelKey, CommunityId, Platform};
-use ractor::ActorRef;
-use storage::Made;
+use domain::{ChannelId, ChannelKey, Platform};
+use storage::{ChangeKind, Made};
 use tokio::sync::watch;
 
+use super::roster::Roster;
+use super::send_gate::SendGate;
+use super::slot::{ChannelSlot, SlotSpec};
 use super::versions::Versions;
 use crate::messages::spawner::SharedSpawner;
-use crate::messages::{
-    ByteBudget, ChannelMsg, Delivery, EventClass, Lane, Memory, Offer, Recorder, ReplySink,
-};
+use crate::messages::{ByteBudget, ChannelMsg, Delivery, EventClass, Lane, Memory, Offer, Recorder};
 
 /// The label of `messages_dropped_total` for what is shed because memory is short.
 const MEMORY: &str = "memory";
-
-/// Who wants every line of a channel: modules, or the event log while the channel is recorded.
-const FOR_MODULES: u8 = 1;
-const FOR_THE_LOG: u8 = 2;
-
-/// What every part of the node may know of a channel without asking its actor.
-#[derive(Debug)]
-pub struct ChannelSlot {
-    pub id: ChannelId,
-    pub community_id: CommunityId,
-    pub platform: Platform,
-    /// Current login, lower case. A rename makes a new slot.
-    pub login: String,
-    /// The platform's id; `None` until the platform told us.
-    platform_id: ArcSwapOption<String>,
-    pub lane: Lane,
-    /// Plain lines seen since the start; timers compare two readings.
-    lines: AtomicU64,
-    /// Whether somebody asked for every line of this channel, and who.
-    wants_lines: AtomicU8,
-    /// `None` = unknown, which is said as unknown.
-    stream: ArcSwapOption<StreamInfo>,
-    /// Where the platform sends what nobody asked for (timers); `None` while no platform serves the channel.
-    outlet: ArcSwapOption<Arc<dyn ReplySink>>,
-    /// `None` while the channel is passive: nothing runs for it.
-    actor: ArcSwapOption<ActorRef<ChannelMsg>>,
-}
-
-/// What a new slot needs.
-#[derive(Clone, Debug)]
-pub struct SlotSpec {
-    pub id: ChannelId,
-    pub community_id: CommunityId,
-    pub platform: Platform,
-    pub login: String,
-    pub platform_id: Option<String>,
-}
-
-impl ChannelSlot {
-    /// `platform:login`.
-    pub fn key(&self) -> String {
-        format!("{}:{}", self.platform, self.login)
-    }
-
-    pub fn platform_id(&self) -> Option<Arc<String>> {
-        self.platform_id.load_full()
-    }
-
-    /// Counts plain lines that nobody acted upon.
-    pub fn count_lines(&self, n: u64) {
-        self.lines.fetch_add(n, Ordering::Relaxed);
-    }
-
-    pub fn lines(&self) -> u64 {
-        self.lines.load(Ordering::Relaxed)
-    }
-
-    pub fn wants_lines(&self) -> bool {
-        self.wants_lines.load(Ordering::Relaxed) != 0
-    }
-
-    pub fn set_wants_lines(&self, wants: bool) {
-        self.want(FOR_MODULES, wants);
-    }
-
-    /// Whether the channel's lines are kept with their texts.
-    pub fn is_recorded(&self) -> bool {
-        self.wants_lines.load(Ordering::Relaxed) & FOR_THE_LOG != 0
-    }
-
-    fn want(&self, who: u8, wants: bool) {
-        if wants {
-            self.wants_lines.fetch_or(who, Ordering::Relaxed);
-        } else {
-            self.wants_lines.fetch_and(!who, Ordering::Relaxed);
-        }
-    }
-
-    pub fn stream(&self) -> Option<Arc<StreamInfo>> {
-        self.stream.load_full()
-    }
-
-    pub fn set_stream(&self, info: StreamInfo) {
-        self.stream.store(Some(Arc::new(info)));
-    }
-
-    /// Where replies to no line go; set by the platform that serves the channel.
-    pub fn outlet(&self) -> Option<Arc<dyn ReplySink>> {
-        self.outlet.load_full().map(|outlet| Arc::clone(&*outlet))
-    }
-
-    pub fn set_outlet(&self, outlet: Option<Arc<dyn ReplySink>>) {
-        self.outlet.store(outlet.map(Arc::new));
-    }
-
-    /// The running actor; `None` while the channel is passive.
-    pub fn actor(&self) -> Option<Arc<ActorRef<ChannelMsg>>> {
-        self.actor.load_full()
-    }
-
-    /// Set by supervision when the actor starts, cleared when it ends.
-    pub fn set_actor(&self, actor: Option<ActorRef<ChannelMsg>>) {
-        self.actor.store(actor.map(Arc::new));
-    }
-}
 
 #[derive(Debug, Default)]
 struct Maps {
@@ -146,6 +38,9 @@ pub struct Directory {
     memory: Arc<Memory>,
     /// Takes notes of what happened; the event log's writer holds the other end.
     recorder: Arc<Recorder>,
+    gate: Arc<SendGate>,
+    /// Every channel of the cluster. `None`: this node owns all there are.
+    roster: Option<Arc<Roster>>,
     /// Until when which channels are recorded.
     recordings: Mutex<HashMap<ChannelId, DateTime<Utc>>>,
     channel_bound: usize,
@@ -166,6 +61,8 @@ impl Directory {
             budget,
             memory: Arc::default(),
             recorder: Arc::default(),
+            gate: Arc::new(SendGate::open()),
+            roster: None,
             recordings: Mutex::default(),
             channel_bound,
             lines_wanted: false,
@@ -209,7 +106,7 @@ impl Directory {
             None => drop(recordings.remove(&channel_id)),
         }
         if let Some(slot) = self.get(channel_id) {
-            slot.want(FOR_THE_LOG, until.is_some());
+            slot.set_recorded(until.is_some());
         }
     }
 
@@ -225,6 +122,24 @@ impl Directory {
         for channel_id in over {
             self.record(channel_id, None);
         }
+    }
+
+    /// Makes it the directory of one node of a cluster: nothing is said while `gate` is shut, and the cluster decides
+    /// which channels of `roster` are here.
+    #[must_use]
+    pub fn in_cluster(mut self, gate: Arc<SendGate>, roster: Arc<Roster>) -> Self {
+        (self.gate, self.roster) = (gate, Some(roster));
+        self
+    }
+
+    /// Every channel of the cluster. `None`: this node owns all there are.
+    pub const fn roster(&self) -> Option<&Arc<Roster>> {
+        self.roster.as_ref()
+    }
+
+    /// Whether what the channels say may leave.
+    pub const fn gate(&self) -> &Arc<SendGate> {
+        &self.gate
     }
 
     /// The bytes that all lanes share.
@@ -257,19 +172,9 @@ impl Directory {
     }
 
     fn slot(&self, spec: SlotSpec) -> ChannelSlot {
-        ChannelSlot {
-            id: spec.id,
-            community_id: spec.community_id,
-            platform: spec.platform,
-            login: spec.login,
-            platform_id: ArcSwapOption::from_pointee(spec.platform_id),
-            lane: Lane::new(self.channel_bound, Arc::clone(&self.budget)),
-            lines: AtomicU64::new(0),
-            wants_lines: AtomicU8::new(if self.lines_wanted { FOR_MODULES } else { 0 }),
-            stream: ArcSwapOption::empty(),
-            outlet: ArcSwapOption::empty(),
-            actor: ArcSwapOption::empty(),
-        }
+        let slot = ChannelSlot::new(spec, Lane::new(self.channel_bound, Arc::clone(&self.budget)));
+        slot.set_wants_lines(self.lines_wanted);
+        slot
     }
 
     /// Takes a channel out; its actor, if any, is drained by whoever removes it.
@@ -291,7 +196,7 @@ impl Directory {
     pub fn learn_platform_ids(&self, learned: &[(Arc<ChannelSlot>, String)]) {
         let mut maps = self.write();
         for (slot, platform_id) in learned {
-            slot.platform_id.store(Some(Arc::new(platform_id.clone())));
+            slot.set_platform_id(platform_id.clone());
             maps.by_name.insert((slot.platform, platform_id.clone()), Arc::clone(slot));
         }
     }
@@ -374,6 +279,10 @@ impl Directory {
     /// Passive ones read when they start.
     pub fn announce(&self, made: &[Made]) {
         let news: Vec<_> = made.iter().filter(|made| self.versions.is_news(made)).collect();
+        if let Some(roster) = &self.roster {
+            let of_channels = news.iter().filter(|made| made.change.kind == ChangeKind::Channels);
+            of_channels.for_each(|made| roster.mark(made.change.scope));
+        }
         if !news.is_empty() {
             self.reload(|slot| news.iter().any(|made| made.change.concerns(slot.id, slot.community_id)));
         }

@@ -1,4 +1,4 @@
-//! `[cluster]`: several nodes as one. Not in this version; its keys are checked all the same.
+//! `[cluster]`: several nodes as one.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +14,6 @@ use super::storage::StorageKind;
 /// Several nodes as one.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
-    /// Always off in this version.
     pub enabled: bool,
     /// `None` only while the cluster is off.
     pub listen: Option<SocketAddr>,
@@ -22,7 +21,7 @@ pub struct ClusterConfig {
     pub advertise: Option<String>,
     /// What nodes know each other by. `None` only while the cluster is off.
     pub cookie: Option<SecretString>,
-    /// Certificate of this node. `None`: links are not encrypted.
+    /// Certificate of this node. `None`: links are not encrypted, which only loopback allows.
     pub tls_cert: Option<PathBuf>,
     /// Private key of the certificate.
     pub tls_key: Option<PathBuf>,
@@ -57,8 +56,7 @@ impl ClusterConfig {
         };
         cluster.check_lease(&mut section);
         if cluster.enabled {
-            section.refuse_not_yet("enabled");
-            Self::check_needs(&mut section, storage);
+            Self::check_needs(&mut section, storage, cluster.listen);
         }
         cluster
     }
@@ -75,12 +73,21 @@ impl ClusterConfig {
         }
     }
 
-    fn check_needs(section: &mut Section<'_, '_>, storage: StorageKind) {
+    fn check_needs(section: &mut Section<'_, '_>, storage: StorageKind, listen: Option<SocketAddr>) {
         if storage != StorageKind::Postgres {
             section.refuse("enabled", "a cluster needs PostgreSQL: set storage.url to postgres://…");
         }
         if !section.has("listen") {
             section.refuse("listen", "a cluster needs an explicit address, such as 10.0.0.1:7070");
+        }
+        let has_tls = ["tls_cert", "tls_key", "tls_ca"].map(|key| section.has(key));
+        if has_tls.contains(&true) && has_tls.contains(&false) {
+            section.refuse("tls_cert", "tls_cert, tls_key and tls_ca belong together: set all three or none");
+        } else if !has_tls[0] && listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+            section.refuse(
+                "tls_cert",
+                "nodes that are not all on this machine need tls_cert, tls_key and tls_ca",
+            );
         }
         if !section.has("cookie") && !section.has("cookie_file") {
             section.refuse("cookie", "a cluster needs a cookie of at least 32 bytes");

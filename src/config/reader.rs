@@ -13,8 +13,9 @@ use super::section::Section;
 /// Every variable of ours begins so.
 const ENV_PREFIX: &str = "WADDLEBOT_";
 
-/// Variables that are no settings of a node: the command line and the tests use them.
-const ENV_RESERVED: [&str; 3] = ["WADDLEBOT_URL", "WADDLEBOT_SERVICE_KEY", "WADDLEBOT_CONFIG"];
+/// Variables that are no settings of a node: the command line, the tests and a restart use them.
+const ENV_RESERVED: [&str; 4] =
+    ["WADDLEBOT_URL", "WADDLEBOT_SERVICE_KEY", "WADDLEBOT_CONFIG", "WADDLEBOT_RESTARTS"];
 
 /// Variables that the tests use.
 const ENV_TEST_PREFIX: &str = "WADDLEBOT_TEST_";

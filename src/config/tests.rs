@@ -244,9 +244,24 @@ fn what_is_not_in_this_version_is_refused_when_switched_on() {
 fn a_cluster_names_everything_it_lacks() {
     let found = problems(load("[cluster]\nenabled = true\ncookie = \"short\"\n"));
     let all = format!("{found:?}");
-    for want in ["not in this version", "needs PostgreSQL", "explicit address", "at least 32 bytes"] {
+    for want in ["needs PostgreSQL", "explicit address", "at least 32 bytes"] {
         assert!(all.contains(want), "{want}: {all}");
     }
+}
+
+#[test]
+fn nodes_that_meet_beyond_loopback_need_certificates() {
+    let cluster = |listen: &str, more: &str| {
+        let text = format!(
+            "[storage]\nurl = \"postgres://h/d\"\n[cluster]\nenabled = true\nlisten = \"{listen}:7070\"\n\
+             cookie = \"{}\"\n{more}",
+            "c".repeat(32)
+        );
+        load(&text).map_or_else(|error| error.to_string(), |_| String::new())
+    };
+    assert!(cluster("10.0.0.1", "").contains("need tls_cert, tls_key and tls_ca"));
+    assert!(cluster("127.0.0.1", "tls_ca = \"Cargo.toml\"").contains("belong together"));
+    assert!(!cluster("127.0.0.1", "").contains("tls"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 
 use super::answer::ApiError;
+use super::peers::FromPeer;
 use super::router::Hub;
 use super::throttle;
 
@@ -20,7 +21,8 @@ pub(super) async fn require_key(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if knows_key(request.headers(), hub.deps.service_key.expose_secret()) {
+    let is_peer = request.extensions().get::<FromPeer>().is_some();
+    if is_peer || knows_key(request.headers(), hub.deps.service_key.expose_secret()) {
         return Ok(next.run(request).await);
     }
     metrics::counter!("waddlebot_errors_total",

@@ -3,6 +3,7 @@
 pub(super) mod aliases;
 pub(super) mod audit;
 pub(super) mod channels;
+pub(super) mod cluster;
 pub(super) mod commands;
 pub(super) mod modules;
 pub(super) mod queue;

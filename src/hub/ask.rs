@@ -30,11 +30,25 @@ pub(super) fn key_of(text: &str) -> Result<ChannelKey, ApiError> {
 /// 400 for what is no key, 404 that says how to add the channel.
 pub(super) fn slot_of(hub: &Hub, key: &str) -> Result<Arc<ChannelSlot>, ApiError> {
     let key = key_of(key)?;
-    hub.deps.directory.find(&key).ok_or_else(|| unknown_channel(&key))
+    hub.deps.directory.find(&key).ok_or_else(|| not_here(hub, &key))
+}
+
+/// Why this node has no channel of that key.
+pub(super) fn not_here(hub: &Hub, key: &ChannelKey) -> ApiError {
+    match hub.deps.directory.roster().and_then(|roster| roster.find(key)) {
+        Some(_) => ApiError::unavailable(
+            "not_owner",
+            format!(
+                "{key} is served by another node of the cluster, or on its way to one; ask the others' hubs"
+            ),
+            1,
+        ),
+        None => unknown_channel(key),
+    }
 }
 
 /// 404 of a channel that the node does not know.
-pub(super) fn unknown_channel(key: &ChannelKey) -> ApiError {
+fn unknown_channel(key: &ChannelKey) -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "unknown_channel",

@@ -26,6 +26,8 @@ use super::{api, health, healthz, home, metrics, readyz};
         api::router::commands::list,
         api::router::responses::create,
         api::status::show,
+        api::cluster::show,
+        api::cluster::drain,
         api::channels::list,
         api::channels::create,
         api::channels::import::create,

@@ -11,7 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::sessions::Sessions;
 use super::{
-    HubDeps, access, answer, api, health, healthz, home, metrics, openapi, read_after, readyz, trace,
+    HubDeps, access, answer, api, health, healthz, home, metrics, openapi, peers, read_after, readyz, trace,
 };
 
 /// What every endpoint is given.
@@ -25,6 +25,11 @@ pub(super) struct Hub {
 }
 
 impl Hub {
+    pub fn new(deps: HubDeps) -> Self {
+        let labels = table().iter().map(|row| (row.path, row.path)).collect();
+        Self { deps: Arc::new(deps), sessions: Arc::default(), labels: Arc::new(labels) }
+    }
+
     /// The table's own text of a matched path, which lives as long as the program.
     pub fn endpoint_label(&self, path: &str) -> &'static str {
         self.labels.get(path).copied().unwrap_or("unmatched")
@@ -78,6 +83,8 @@ pub(super) fn table() -> Vec<Endpoint> {
         keyed(M::POST, "/api/v1/router/responses", api::router::responses::create),
         // Operators, the command line and the hub's pages
         keyed(M::GET, "/api/v1/status", api::status::show),
+        keyed(M::GET, "/api/v1/cluster", api::cluster::show),
+        keyed(M::POST, "/api/v1/cluster/nodes/{id}/drain", api::cluster::drain),
         keyed(M::GET, "/api/v1/channels", api::channels::list),
         keyed(M::POST, "/api/v1/channels", api::channels::create),
         keyed(M::POST, "/api/v1/channels/import", api::channels::import::create),
@@ -111,13 +118,8 @@ pub(super) fn table() -> Vec<Endpoint> {
 }
 
 /// The router of the whole table, with what surrounds every request.
-pub(super) fn build(deps: HubDeps) -> Router {
+pub(super) fn build(hub: Hub) -> Router {
     let rows = table();
-    let hub = Hub {
-        deps: Arc::new(deps),
-        sessions: Arc::default(),
-        labels: Arc::new(rows.iter().map(|row| (row.path, row.path)).collect()),
-    };
     let mut router = Router::new();
     for row in rows {
         let filter = MethodFilter::try_from(row.method).expect("the table names methods that HTTP has");
@@ -127,6 +129,7 @@ pub(super) fn build(deps: HubDeps) -> Router {
             Access::Open if !row.path.starts_with("/api/") => route,
             Access::Open => route.layer(from_fn_with_state(hub.clone(), access::count_strangers)),
             Access::Key => route
+                .layer(from_fn_with_state(hub.clone(), peers::to_owner))
                 .layer(from_fn_with_state(hub.clone(), read_after::tell))
                 .layer(from_fn_with_state(hub.clone(), access::require_key)),
         };

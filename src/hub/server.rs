@@ -11,8 +11,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -31,6 +33,9 @@ const HEADER_BYTES_MAX: usize = 32 << 10;
 /// Most header fields of a request.
 const HEADERS_MAX: usize = 100;
 
+/// Who does not show a certificate within this time is cut off.
+const TLS_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// What open requests get when the node stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -38,7 +43,12 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Serves `router` on `listener` until `stop` is cancelled.
-pub(super) async fn run(listener: TcpListener, router: Router, stop: CancellationToken) -> io::Result<()> {
+pub(super) async fn run(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let connections = TaskTracker::new();
     loop {
@@ -52,8 +62,21 @@ pub(super) async fn run(listener: TcpListener, router: Router, stop: Cancellatio
         };
         match accepted {
             Ok((socket, peer)) => {
-                let router = router.clone();
-                connections.spawn(connection((socket, peer), router, stop.clone(), place));
+                // Answers are small and written at once; waiting for more to send would only delay them.
+                drop(socket.set_nodelay(true));
+                let (router, stop) = (router.clone(), stop.clone());
+                match tls.clone() {
+                    None => drop(connections.spawn(connection((socket, peer), router, stop, place))),
+                    Some(tls) => drop(connections.spawn(async move {
+                        match tokio::time::timeout(TLS_TIMEOUT, tls.accept(socket)).await {
+                            Ok(Ok(socket)) => connection((socket, peer), router, stop, place).await,
+                            // Who only looks whether somebody listens closes at once.
+                            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                            Ok(Err(error)) => tracing::warn!(%peer, %error, "a connection was refused"),
+                            Err(_elapsed) => tracing::warn!(%peer, "a connection said nothing"),
+                        }
+                    })),
+                }
             }
             Err(error) if is_fatal(&error) => return Err(error),
             Err(error) => {
@@ -72,13 +95,11 @@ pub(super) async fn run(listener: TcpListener, router: Router, stop: Cancellatio
 
 /// One connection, from its first byte to its last.
 async fn connection(
-    (socket, peer): (TcpStream, SocketAddr),
+    (socket, peer): (impl AsyncRead + AsyncWrite + Unpin + Send + 'static, SocketAddr),
     router: Router,
     stop: CancellationToken,
     _place: OwnedSemaphorePermit,
 ) {
-    // Answers are small and written at once; waiting for more to send would only delay them.
-    drop(socket.set_nodelay(true));
     let service = router.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         request

@@ -4,9 +4,10 @@ use std::fmt;
 
 use domain::ChannelId;
 use futures_util::future::BoxFuture;
-use serde::Serialize;
+use membership::OwnedKey;
+use serde::{Deserialize, Serialize};
 
-use super::{ReplayAsk, ReplayPage};
+use super::{ChatEvent, ReplayAsk, ReplayPage};
 
 /// A part of the node as its supervisor sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -15,6 +16,14 @@ pub struct PartReport {
     /// running, waiting or parked.
     pub state: &'static str,
     pub crashes: u64,
+}
+
+/// Why an event of another node was not handled here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotDelivered {
+    pub why: String,
+    /// Another attempt may help.
+    pub retry: bool,
 }
 
 /// Deeds of an operator that reach beyond one channel's actor. Callers put a time limit on them.
@@ -28,6 +37,12 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
     /// Runs recorded lines of a channel through today's configuration; sends and writes nothing. The error is a sentence.
     fn replay(&self, channel_id: ChannelId, ask: ReplayAsk)
     -> BoxFuture<'static, Result<ReplayPage, String>>;
+
+    /// Puts an event of another node into its channel here and waits for its end.
+    fn deliver(&self, event: ChatEvent) -> BoxFuture<'static, Result<(), NotDelivered>>;
+
+    /// Another node released these keys for this one.
+    fn freed(&self, keys: Vec<OwnedKey>) -> BoxFuture<'static, ()>;
 
     /// Begins a soft stop of the node: no new events, what is under way is finished.
     fn drain(&self);

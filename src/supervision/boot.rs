@@ -1,25 +1,27 @@
 //! What a node reads and makes before its first actor runs.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use domain::{ChannelId, ChannelKey, PartitionSet, Platform};
+use membership::Incarnation;
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use storage::channels::Channel;
 use storage::{Db, StorageOptions};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
-use ulid::Ulid;
 
+use super::clustering::Clustering;
 use super::spawner::NodeSpawner;
 use super::watchdog::LastAbort;
-use crate::actors::Services;
 use crate::actors::modules::{MODULES, Registry};
 use crate::actors::services::LOADS_MAX;
+use crate::actors::{Services, outbox};
 use crate::cluster::Directory;
-use crate::cluster::directory::SlotSpec;
+use crate::cluster::SlotSpec;
 use crate::config::Config;
 use crate::http::{self, FetchOptions, HttpClient, HttpOptions, UrlFetcher};
 use crate::messages::spawner::SharedSpawner;
@@ -36,9 +38,10 @@ const REDIS_SETTLE_MAX: Duration = Duration::from_millis(500);
 /// The channel of the terminal.
 pub const CONSOLE_LOGIN: &str = "local";
 
-/// Opens the storage the configuration names and brings its schema up to date.
-pub async fn open_storage(config: &Config) -> anyhow::Result<Db> {
-    let options = storage_options(config);
+/// Opens the storage the configuration names and brings its schema up to date. The sessions of a
+/// node of a cluster carry its incarnation.
+pub async fn open_storage(config: &Config, incarnation: Option<Incarnation>) -> anyhow::Result<Db> {
+    let options = StorageOptions { incarnation, ..storage_options(config) };
     let db = Db::open(&options).await.map_err(|error| anyhow::anyhow!("storage.url: {}", error.advice()))?;
     let applied =
         db.migrate(Clock::System.now()).await.context("the schema could not be brought up to date")?;
@@ -76,6 +79,7 @@ pub fn storage_options(config: &Config) -> StorageOptions {
         statement_timeout: config.storage.statement_timeout,
         lock_timeout: config.storage.lock_timeout,
         slow_query: config.storage.slow_query,
+        incarnation: None,
     }
 }
 
@@ -92,19 +96,19 @@ pub fn directory(
     memory: Arc<Memory>,
     recorder: Arc<Recorder>,
     spawner: Arc<NodeSpawner>,
-) -> Arc<Directory> {
+) -> Directory {
     let budget = Arc::new(ByteBudget::new(config.limits.data_budget_bytes));
     let spawner: SharedSpawner = spawner;
     let lines_wanted = MODULES.iter().any(|spec| spec.lines);
     let directory = Directory::new(config.limits.channel_mailbox, budget, spawner);
-    Arc::new(directory.with_lines_wanted(lines_wanted).with_memory(memory).with_recorder(recorder))
+    directory.with_lines_wanted(lines_wanted).with_memory(memory).with_recorder(recorder)
 }
 
 pub fn services(
     config: &Config,
     (db, urls): (Db, UrlFetcher),
     (directory, events): (Arc<Directory>, Arc<EventLog>),
-    spawner: Arc<NodeSpawner>,
+    (spawner, incarnation): (Arc<NodeSpawner>, Incarnation),
     last_abort: Option<LastAbort>,
 ) -> Services {
     let clock = Clock::System;
@@ -117,7 +121,7 @@ pub fn services(
     }
     Services {
         node_id: config.node.id.clone(),
-        incarnation: Ulid::new().to_string(),
+        incarnation: incarnation.to_string(),
         started_at: clock.now(),
         clock,
         db,
@@ -136,15 +140,26 @@ pub fn services(
     }
 }
 
-/// The queue; this node reads all of its partitions.
-pub fn queue(services: &Services, redis: Option<&Redis>) -> Arc<Queue> {
-    let (_one_node_owns_all, owned) = watch::channel(PartitionSet::ALL);
+/// The queue; a node that is alone reads all of its partitions.
+pub fn queue(services: &Services, redis: Option<&Redis>, clustering: Option<&Arc<Clustering>>) -> Arc<Queue> {
+    let owned = match clustering {
+        Some(clustering) => clustering.partitions.subscribe(),
+        None => watch::channel(PartitionSet::ALL).1,
+    };
     let far_bell = redis.cloned().map(StreamBell::new);
     Arc::new(Queue::with_far_bell(services.db.clone(), owned, far_bell))
 }
 
+/// Brings the storage and the directory to where the first event may come.
+pub async fn prepare(config: &Config, services: &Services, console: bool) -> anyhow::Result<()> {
+    seed_commands(config, services).await?;
+    load_channels(config, services, console).await?;
+    outbox::forget_unknown(services).await?;
+    resume_event_log(config, services).await
+}
+
 /// Writes the configured `[[commands]]` that are not there yet; what people changed since stays.
-pub async fn seed_commands(config: &Config, services: &Services) -> anyhow::Result<()> {
+async fn seed_commands(config: &Config, services: &Services) -> anyhow::Result<()> {
     for seed in &config.commands {
         let mut tx = services.db.begin().await?;
         storage::commands::ensure_global_seed(&mut tx, &seed_row(seed), services.clock.now())
@@ -164,7 +179,7 @@ fn seed_row(seed: &crate::config::SeedCommand) -> storage::commands::CommandSpec
 }
 
 /// Goes on with the recordings that the last process had, and notes that this one started.
-pub async fn resume_event_log(config: &Config, services: &Services) -> anyhow::Result<()> {
+async fn resume_event_log(config: &Config, services: &Services) -> anyhow::Result<()> {
     for recording in storage::recordings::running(&services.db, services.clock.now()).await? {
         services.directory.record(recording.channel_id, Some(recording.until));
     }
@@ -174,7 +189,7 @@ pub async fn resume_event_log(config: &Config, services: &Services) -> anyhow::R
 }
 
 /// Adds the configured channels to the storage, then every active one to the directory, page by page.
-pub async fn load_channels(config: &Config, services: &Services, console: bool) -> anyhow::Result<()> {
+async fn load_channels(config: &Config, services: &Services, console: bool) -> anyhow::Result<()> {
     let mut keys: Vec<ChannelKey> = Vec::new();
     if config.platforms.twitch.enabled {
         keys.extend(config.platforms.twitch.channels.iter().cloned());
@@ -185,24 +200,18 @@ pub async fn load_channels(config: &Config, services: &Services, console: bool) 
     for page in keys.chunks(PAGE as usize) {
         storage::channels::ensure_many(&services.db, page, services.clock.now()).await?;
     }
+    if services.directory.roster().is_some() {
+        // The cluster decides which of them come here.
+        return Ok(());
+    }
     let mut after: Option<ChannelId> = None;
     loop {
         let page = storage::channels::active_all(&services.db, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id);
-        services.directory.add(page.into_iter().map(slot_spec).collect());
+        services.directory.add(page.into_iter().map(SlotSpec::from).collect());
     }
     Ok(())
-}
-
-fn slot_spec(channel: Channel) -> SlotSpec {
-    SlotSpec {
-        id: channel.id,
-        community_id: channel.community_id,
-        platform: channel.platform,
-        login: channel.login,
-        platform_id: channel.platform_id,
-    }
 }
 
 /// The one client for the hosts that the configuration names, and the one for addresses that users give.
@@ -217,6 +226,18 @@ pub fn http_clients(config: &Config) -> anyhow::Result<(HttpClient, UrlFetcher)>
     let seed = rand::make_rng::<SmallRng>().random();
     let client = HttpClient::new(HttpOptions { roots, clock: Clock::System, seed })?;
     Ok((client, urls))
+}
+
+/// The hub's port.
+pub async fn listen(config: &Config) -> anyhow::Result<(std::net::TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(config.hub.listen).await.with_context(|| {
+        format!(
+            "hub.listen: cannot listen on {}; is another node running? choose another port",
+            config.hub.listen
+        )
+    })?;
+    let address = listener.local_addr()?;
+    Ok((listener.into_std()?, address))
 }
 
 /// The registry as the hub lists it.

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use domain::ChannelId;
 use futures_util::future::BoxFuture;
+use membership::{Input, OwnedKey};
 use ractor::rpc::CallResult;
 use tokio_util::sync::CancellationToken;
 
 use super::spawner::NodeSpawner;
 use super::supervisor::{ChildId, SupervisorMsg};
+use crate::actors::queued_events::QueuedEvents;
 use crate::actors::{Services, replay};
-use crate::cluster::Directory;
-use crate::messages::{ChannelMsg, Operator, PartReport, ReplayAsk, ReplayPage};
+use crate::cluster::{Directory, Member};
+use crate::messages::{ChannelMsg, ChatEvent, NotDelivered, Operator, PartReport, ReplayAsk, ReplayPage};
+use crate::queue::HandleError;
 
 /// An answer that takes longer is given up.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -23,6 +26,8 @@ pub struct NodeOperator {
     pub directory: Arc<Directory>,
     /// For replays, which ask the gate.
     pub services: Arc<Services>,
+    /// `None`: the node is alone.
+    pub member: Option<Member>,
     /// Cancelled to begin a soft stop.
     pub drain: CancellationToken,
 }
@@ -69,6 +74,25 @@ impl Operator for NodeOperator {
         Box::pin(async move {
             let slot = slot.ok_or("that channel is not here any more")?;
             replay::replay(&services, &slot, ask).await
+        })
+    }
+
+    fn deliver(&self, event: ChatEvent) -> BoxFuture<'static, Result<(), NotDelivered>> {
+        let (directory, clock) = (Arc::clone(&self.directory), self.services.clock.clone());
+        Box::pin(async move {
+            let events = QueuedEvents { directory, clock, gateway: None };
+            let retry = |error: &HandleError| matches!(error, HandleError::Retry(_));
+            let delivered = events.deliver(event).await;
+            delivered.map_err(|error| NotDelivered { retry: retry(&error), why: error.to_string() })
+        })
+    }
+
+    fn freed(&self, keys: Vec<OwnedKey>) -> BoxFuture<'static, ()> {
+        let member = self.member.clone();
+        Box::pin(async move {
+            if let Some(member) = member {
+                member.tell(Input::Freed(keys)).await;
+            }
         })
     }
 

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use storage::Vault;
 use tokio_util::sync::CancellationToken;
 
+use super::clustering::Clustering;
 use super::operator::NodeOperator;
 use super::replicas::Replicas;
 use super::spawner::NodeSpawner;
@@ -53,6 +54,8 @@ pub struct Wiring {
     /// Bound once, so that a restart of the hub keeps its port.
     pub listener: std::net::TcpListener,
     pub console: bool,
+    /// `None`: the node is alone.
+    pub clustering: Option<Arc<Clustering>>,
     pub stop_reading: CancellationToken,
     pub stop_hub: CancellationToken,
     /// Cancelled by an operator who wants the node to stop softly.
@@ -106,6 +109,7 @@ impl Child for PartChild {
                 let changes = Changes { services: Arc::clone(&wiring.services) };
                 Ok(Actor::spawn_linked(None, changes, (), supervisor).await?.0.get_cell())
             }),
+            Part::Ownership => Box::pin(ownership(wiring, supervisor)),
             Part::Outbox => Box::pin(async move {
                 let outbox = Outbox { services: Arc::clone(&wiring.services) };
                 Ok(Actor::spawn_linked(None, outbox, (), supervisor).await?.0.get_cell())
@@ -132,6 +136,14 @@ async fn events(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell,
     });
     let actor = TaskActor { name: "events", run, tasks: wiring.spawner.tasks.clone() };
     Ok(Actor::spawn_linked(None, actor, (), supervisor).await?.0.get_cell())
+}
+
+async fn ownership(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
+    let clustering = wiring.clustering.as_ref();
+    let Some(ownership) = clustering.and_then(|clustering| clustering.ownership(&wiring.services)) else {
+        return Err(SpawnErr::StartupFailed("the node is in no cluster".into()));
+    };
+    Ok(Actor::spawn_linked(None, ownership, (), supervisor).await?.0.get_cell())
 }
 
 async fn modules(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
@@ -161,8 +173,11 @@ async fn queue(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, 
     let tasks = wiring.spawner.tasks.clone();
     let run = Arc::new(move |stop: CancellationToken| -> BoxFuture<'static, Result<(), String>> {
         let services = &wiring.services;
-        let events =
-            QueuedEvents { directory: Arc::clone(&services.directory), clock: services.clock.clone() };
+        let events = QueuedEvents {
+            directory: Arc::clone(&services.directory),
+            clock: services.clock.clone(),
+            gateway: wiring.clustering.as_ref().map(|clustering| clustering.gateway.clone()),
+        };
         let reader = ReaderSpec {
             queue: Arc::clone(&wiring.queue),
             handlers: vec![Arc::new(events)],
@@ -212,7 +227,9 @@ async fn hub(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, Sp
             let listener = listener.map_err(|error| format!("the listener is gone: {error}"))?;
             // Ends with the node's soft stop, which waits for open requests, or with its actor.
             let ending = wiring.stop_hub.child_token();
-            let mut served = std::pin::pin!(hub::serve(hub_deps(&wiring, ending.clone()), listener));
+            let peers = wiring.clustering.as_ref().map(|clustering| clustering.peer_listener()).transpose();
+            let peers = peers.map_err(|error| format!("the cluster's listener is gone: {error}"))?;
+            let mut served = std::pin::pin!(hub::serve(hub_deps(&wiring, ending.clone()), listener, peers));
             let ended = tokio::select! {
                 ended = &mut served => ended,
                 () = stop.cancelled() => {
@@ -239,6 +256,7 @@ fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
         board: Arc::clone(&wiring.board),
         queue: Arc::clone(&wiring.queue),
         redis: wiring.redis.clone(),
+        gateway: wiring.clustering.as_ref().map(|clustering| clustering.gateway.clone()),
         limiter: Arc::clone(&wiring.limiter),
         metrics: wiring.metrics.clone(),
         service_key: wiring.service_key.clone(),
@@ -247,6 +265,7 @@ fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
             spawner: Arc::clone(&wiring.spawner),
             directory: Arc::clone(&services.directory),
             services: Arc::clone(services),
+            member: wiring.clustering.as_ref().map(|clustering| clustering.member.clone()),
             drain: wiring.drain.clone(),
         }),
         node: hub::NodeInfo {

@@ -8,6 +8,8 @@ use super::Node;
 use super::supervisor::SupervisorMsg;
 use crate::actors::outbox;
 
+/// A node of a cluster first hands everything over to the others, 200 channels a second.
+const LEAVE_WITHIN: Duration = Duration::from_secs(12);
 /// Each step of a soft stop; all together stay under 20 s.
 const CHANNELS_WITHIN: Duration = Duration::from_secs(6);
 const MODULES_WITHIN: Duration = Duration::from_secs(2);
@@ -18,6 +20,10 @@ const STORAGE_WITHIN: Duration = Duration::from_secs(2);
 impl Node {
     /// Drains the node in the order of a chat line: sources, channels, modules, senders, storage.
     pub async fn stop(self) {
+        if let Some(clustering) = &self.clustering {
+            tracing::info!("stopping: handing everything over");
+            clustering.leave(LEAVE_WITHIN).await;
+        }
         tracing::info!("stopping: reading no further, finishing what is there");
         if self.root.cast(SupervisorMsg::Freeze).is_err() {
             tracing::warn!("the root supervisor is gone already");

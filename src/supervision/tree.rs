@@ -12,6 +12,7 @@ pub enum Part {
     Upkeep,
     Replicas,
     Changes,
+    Ownership,
     Outbox,
     Scheduler,
     Queue,
@@ -29,6 +30,7 @@ impl Part {
             Self::Upkeep => "upkeep",
             Self::Replicas => "replicas",
             Self::Changes => "changes",
+            Self::Ownership => "ownership",
             Self::Outbox => "outbox",
             Self::Scheduler => "scheduler",
             Self::Queue => "queue",
@@ -45,6 +47,7 @@ impl Part {
             Self::Events => "writes what happened into the event log; nobody waits for it",
             Self::Channels => "one actor per channel in use; 5 crashes in 60 s park it for 5 minutes",
             Self::Changes => "follows what other processes changed",
+            Self::Ownership => "in a cluster only: takes channels over and hands them over",
             Self::Outbox => "notes which replies left, sends what nobody holds",
             Self::Upkeep => "lets idle actors go, samples queues, prunes old op ids",
             Self::Replicas => "looks at the storage's read replicas each second",
@@ -59,9 +62,13 @@ impl Part {
 /// The parts in start order: who takes events is there before who brings them.
 pub const fn parts() -> &'static [Part] {
     use Part::{
-        Changes, Channels, Events, Hub, Modules, Outbox, Platforms, Queue, Replicas, Scheduler, Upkeep,
+        Changes, Channels, Events, Hub, Modules, Outbox, Ownership, Platforms, Queue, Replicas, Scheduler,
+        Upkeep,
     };
-    &[Events, Modules, Channels, Upkeep, Replicas, Changes, Outbox, Scheduler, Queue, Platforms, Hub]
+    &[
+        Events, Modules, Channels, Upkeep, Replicas, Changes, Ownership, Outbox, Scheduler, Queue, Platforms,
+        Hub,
+    ]
 }
 
 /// The tree as `waddlebot tree` prints it.

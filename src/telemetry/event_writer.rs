@@ -12,18 +12,18 @@ use tokio_util::sync::CancellationToken;
 use super::event_log::EventLog;
 use crate::messages::Clock;
 
-const FLUSH_EVERY: Duration = Duration::from_millis(500);
-/// Rows of one statement.
-const BATCH_ROWS_MAX: usize = 2_000;
-/// Batches of one turn: what comes faster for long is dropped, so that writing it never takes the node's time.
-const BATCHES_MAX: usize = 2;
+/// Often, so that each batch is short: on few cores chat waits while one is written.
+const FLUSH_EVERY: Duration = Duration::from_millis(125);
+/// Rows of one turn: what comes faster for long is dropped, so that writing it never takes the node's time.
+const BATCH_ROWS_MAX: usize = 1_000;
+const BURSTS_EVERY: Duration = Duration::from_secs(1);
 /// The store's time for one batch.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A store that cannot be opened or written is tried again after this.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
 /// Rows removed at once, and between two such removals.
-const PRUNED_MAX: u32 = 5_000;
+const PRUNED_MAX: u32 = 1_000;
 const PRUNE_PAUSE: Duration = Duration::from_millis(100);
 /// A trouble that lasts is logged again after this.
 const SAY_AGAIN_AFTER: Duration = Duration::from_mins(10);
@@ -51,15 +51,15 @@ impl EventWriter {
         }
         let mut interval = tokio::time::interval(FLUSH_EVERY);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut is_second = false;
+        let mut bursts_at = Instant::now() + BURSTS_EVERY;
         loop {
             tokio::select! {
                 _ = interval.tick() => {}
                 () = stop.cancelled() => break,
             }
-            is_second = !is_second;
-            if is_second {
+            if Instant::now() >= bursts_at {
                 self.log.recorder.close_bursts();
+                bursts_at = Instant::now() + BURSTS_EVERY;
             }
             self.turn().await;
         }
@@ -92,29 +92,32 @@ impl EventWriter {
     }
 
     async fn write(&mut self, store: &EventStore) -> Result<(), StorageError> {
-        for _ in 0..BATCHES_MAX {
-            let batch = self.log.recorder.unwritten(BATCH_ROWS_MAX);
-            let Some(last) = batch.last().map(|logged| logged.id) else { break };
-            let rows: Vec<EventRow> = batch.iter().map(|logged| logged.record.to_row(logged.id)).collect();
-            match within(Box::pin(store.append(&rows))).await {
-                Ok(()) => {}
-                // No later attempt would take this batch: the log goes on without it.
-                Err(StorageError::Invalid { detail }) => {
-                    tracing::error!(detail, "a batch of the event log was refused");
-                    self.log.recorder.lose(batch.len());
-                }
-                Err(error @ StorageError::Full { .. }) => {
-                    // The file is as large as it may be: the oldest records go. On a disk that is full this fails, too.
-                    within(Box::pin(store.shrink(PRUNED_MAX))).await?;
-                    return Err(error);
-                }
-                Err(error) => return Err(error),
-            }
-            self.log.recorder.written(last);
-        }
+        self.append(store).await?;
         if Instant::now() >= self.prune_at {
             self.prune(store).await?;
         }
+        Ok(())
+    }
+
+    async fn append(&self, store: &EventStore) -> Result<(), StorageError> {
+        let batch = self.log.recorder.unwritten(BATCH_ROWS_MAX);
+        let Some(last) = batch.last().map(|logged| logged.id) else { return Ok(()) };
+        let rows: Vec<EventRow> = batch.iter().map(|logged| logged.record.to_row(logged.id)).collect();
+        match within(Box::pin(store.append(&rows))).await {
+            Ok(()) => {}
+            // No later attempt would take this batch: the log goes on without it.
+            Err(StorageError::Invalid { detail }) => {
+                tracing::error!(detail, "a batch of the event log was refused");
+                self.log.recorder.lose(batch.len());
+            }
+            Err(error @ StorageError::Full { .. }) => {
+                // The file is as large as it may be: the oldest records go. On a disk that is full this fails, too.
+                within(Box::pin(store.shrink(PRUNED_MAX))).await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
+        self.log.recorder.written(last);
         Ok(())
     }
 

@@ -23,6 +23,7 @@ const HELP: &[(&str, &str)] = &[
     ),
     ("waddlebot_circuit_breaker_state", "0 CLOSED, 1 OPEN, 2 HALF_OPEN, 3 DISABLED: the worst instance."),
     ("waddlebot_module_restarts_total", "Module actors that ended before their time, by reason."),
+    ("waddlebot_fenced_writes_total", "Writes of a channel's state that were refused: another node owns it."),
     ("waddlebot_runtime_stall_seconds", "How long the runtime or a module last stood still."),
 ];
 

@@ -83,6 +83,9 @@ async fn each_outcome_is_told(place: Place) {
     let disable = format!("/api/v1/channels/{KEY}/modules/uptime/disable");
     assert_eq!(node.post(&disable, json!({})).await.0, 200);
     say(&node, "m-before", "zoe", "!cold").await;
+    // On a busy machine the store is opened a moment after the node is ready.
+    eventually("the store is open", async || why(&node, "message_id=m-before").await["complete"] == true)
+        .await;
     for (id, text, wanted) in [
         ("m-answered", "!ping", "was answered by the module ping"),
         ("m-silent", "!echo", "which had nothing to say"),

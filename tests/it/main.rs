@@ -3,6 +3,7 @@
 
 mod cache;
 mod channel_life;
+mod cluster;
 mod console;
 mod doctor;
 mod event_log;

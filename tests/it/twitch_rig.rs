@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use ulid::Ulid;
-use waddlebot::cluster::directory::SlotSpec;
+use waddlebot::cluster::SlotSpec;
 use waddlebot::cluster::{ChannelSlot, Directory};
 use waddlebot::config::Config;
 use waddlebot::http::{HttpClient, HttpOptions};
@@ -218,6 +218,7 @@ fn add(directory: &Directory, logins: &[String]) {
         platform: Platform::Twitch,
         login: login.clone(),
         platform_id: None,
+        ownership: None,
     };
     directory.add(logins.iter().map(spec).collect());
 }

@@ -21,7 +21,7 @@ pub enum Outcome {
     TimedOut,
     /// Dropped because a queue on the way was full.
     Shed,
-    /// The channel went to another node meanwhile.
+    /// Nothing was begun: the channel ended or went to another node before its turn came.
     Moved,
 }
 

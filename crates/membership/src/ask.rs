@@ -8,7 +8,9 @@ use crate::{DbTime, Epoch, Incarnation, NodeId, OwnedKey};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// Makes my row, `joining`, with a lease of `lease_us` from now. Refused while another incarnation of the same
-    /// node id is not dead ([`Answer::Occupied`]); the same incarnation may ask again.
+    /// node id is not dead ([`Answer::Occupied`]); the same incarnation may ask again. The newcomer's evidence against
+    /// that predecessor is weighed first, as in [`Ask::Bury`] but without a lease of its own: after the loss of all
+    /// nodes there is nobody else to bury anybody.
     Join(Newcomer),
     /// Sets my lease to now + `lease_us`. Also a lease that lapsed long ago, as long as nobody buried me.
     Renew { me: Incarnation, lease_us: i64 },
@@ -26,7 +28,8 @@ pub enum Ask {
     /// Claims each key that has no owner, is released, is mine, or whose owner is dead; raises its epoch unless it is
     /// mine already. A key whose row is locked just now is left out and named as skipped. At most 10,000 keys.
     Claim { me: Incarnation, keys: Vec<OwnedKey> },
-    /// Releases keys that are mine at these epochs; others are left as they are.
+    /// Releases keys that are mine at these epochs; others are left as they are. Waits for writes of them that passed the
+    /// fence, as does [`Ask::Leave`].
     Release { me: Incarnation, keys: Vec<(OwnedKey, Epoch)> },
 }
 
@@ -43,6 +46,8 @@ pub struct Newcomer {
     /// Versions of the protocol between nodes that it speaks, both included.
     pub protocol: (u16, u16),
     pub lease_us: i64,
+    /// Whom to bury in the same transaction, if the evidence holds: the incarnation that had this node id before.
+    pub predecessor: Option<(Incarnation, Evidence)>,
 }
 
 /// What a node does; each role but the hub has a ring of its own.
@@ -55,7 +60,7 @@ pub enum Role {
 }
 
 /// Where an incarnation is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     Joining,
     Active,
@@ -68,8 +73,9 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// Its lease has lapsed: `lease_until` < now, and by the caller's steadiness no clock jumped. A lease that lies
-    /// further ahead than now + `lease_us` + 1 s is no lease either.
-    Lapsed { lease_us: i64 },
+    /// further ahead than now + `lease_us` + 1 s is no lease either. `lease_until` must still be `seen`, the lapsed one
+    /// that the caller saw: the caller knows that no clock jumped since that one, and nothing about a later one.
+    Lapsed { lease_us: i64, seen: DbTime },
     /// Its address refused twice: allowed only if the session lock on its incarnation is free too.
     Refused,
 }

@@ -24,6 +24,18 @@ pub struct Epoch(pub i64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DbTime(pub i64);
 
+/// Microseconds of the node's own clock, which runs on while the machine sleeps and never steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MonotonicUs(pub i64);
+
+impl MonotonicUs {
+    /// Later by so many microseconds.
+    #[must_use]
+    pub const fn plus(self, us: i64) -> Self {
+        Self(self.0.saturating_add(us))
+    }
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

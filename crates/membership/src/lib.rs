@@ -5,5 +5,17 @@
 
 pub mod ask;
 mod ids;
+mod machine;
+#[cfg(test)]
+mod model;
+mod placement;
+mod ring;
+#[cfg(test)]
+mod simulation;
+mod timings;
 
-pub use ids::{DbTime, Epoch, Incarnation, NodeId, OwnedKey};
+pub use ids::{DbTime, Epoch, Incarnation, MonotonicUs, NodeId, OwnedKey};
+pub use machine::{Input, Lane, Machine, Output};
+pub use placement::{Place, Placement};
+pub use ring::{Ring, VIRTUAL_NODES};
+pub use timings::Timings;

@@ -14,6 +14,7 @@ use crate::StorageError;
 use crate::rows::Place;
 use crate::unit_of_work::Group;
 
+mod background;
 mod connect;
 mod pool;
 mod position;
@@ -32,8 +33,11 @@ use pool::Pool;
 use replicas::Replicas;
 use target::{Held, HeldConn};
 
-/// Names one SQL text for both databases, or two where they differ.
+/// Names one SQL text for both databases, two where they differ, or one of a cluster, which `SQLite` is never asked.
 macro_rules! sql {
+    ($operation:literal, $table:literal, postgres: $pg:expr) => {
+        sql!($operation, $table, sqlite: "SELECT 'PostgreSQL only'", postgres: $pg)
+    };
     ($operation:literal, $table:literal, $both:expr) => {
         sql!($operation, $table, sqlite: $both, postgres: $both)
     };
@@ -103,7 +107,7 @@ impl DbKind {
 /// A handle on the database; cheap to clone, every clone is the same pool.
 #[derive(Clone)]
 pub struct Db {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
@@ -113,6 +117,9 @@ pub(crate) struct Inner {
     /// Longest statement, by our clock. `None` on what is no replica: there the server's limit ends it.
     limit: Option<Duration>,
     pub(crate) replicas: Replicas,
+    /// For the test that must see what the fence is for.
+    #[cfg(any(test, feature = "test-support"))]
+    pub(crate) is_fence_off: std::sync::atomic::AtomicBool,
 }
 
 /// `SQLite` has one writer, so that writers queue in the program and never meet a locked file.
@@ -267,6 +274,12 @@ impl Tx {
             TxConn::Pg(tx) => tx.rollback().await,
         };
         done.map_err(|error| StorageError::sort(&error, &self.inner.place))
+    }
+
+    /// Whether a test took the fence away.
+    #[cfg(any(test, feature = "test-support"))]
+    pub(crate) fn is_fence_off(&self) -> bool {
+        self.inner.is_fence_off.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Runs a migration's text: several statements, none of them prepared.

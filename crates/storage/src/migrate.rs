@@ -61,6 +61,13 @@ const MIGRATIONS: &[Migration] = &[
         oldest_program: 1,
     },
     Migration {
+        version: 5,
+        description: "cluster",
+        sqlite: include_str!("../../../migrations/sqlite/0005_cluster.sql"),
+        postgres: include_str!("../../../migrations/postgres/0005_cluster.sql"),
+        oldest_program: 1,
+    },
+    Migration {
         version: 6,
         description: "budgets",
         sqlite: include_str!("../../../migrations/sqlite/0006_budgets.sql"),

@@ -4,9 +4,19 @@ use std::fmt;
 use std::fmt::Write as _;
 
 use domain::{ChannelId, CommunityId};
+use membership::{Epoch, Incarnation};
 use serde::{Deserialize, Serialize};
 
 use crate::StorageError;
+
+/// As what a process owns a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ownership {
+    /// The owning process.
+    pub incarnation: Incarnation,
+    /// Raised at each change of owner.
+    pub epoch: Epoch,
+}
 
 /// Whose state a unit of work changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,10 +24,8 @@ pub enum Scope {
     /// State that the channel's actor holds in memory or times; only the channel's owner may write it.
     Channel {
         channel_id: ChannelId,
-        /// The owning process.
-        incarnation: u128,
-        /// Raised at each change of owner.
-        epoch: i64,
+        /// Compared with the channel's row in `owners`. `None` where one node owns everything.
+        ownership: Option<Ownership>,
     },
     /// State of a community, legal on every node; the statements themselves keep it right.
     Community(CommunityId),
@@ -26,7 +34,7 @@ pub enum Scope {
 }
 
 impl fmt::Display for Scope {
-    /// Leaves out incarnation and epoch: a repeat after a change of owner is still the same operation.
+    /// Leaves out who owns it: a repeat after a change of owner is still the same operation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Channel { channel_id, .. } => write!(f, "channel:{channel_id}"),
@@ -103,8 +111,11 @@ mod tests {
     #[test]
     fn a_repeat_after_a_change_of_owner_has_the_same_name() {
         let channel_id = ChannelId::parse("01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap();
-        let old = Scope::Channel { channel_id, incarnation: 1, epoch: 1 };
-        let new = Scope::Channel { channel_id, incarnation: 2, epoch: 9 };
+        let owned = |incarnation, epoch| {
+            let (incarnation, epoch) = (Incarnation(incarnation), Epoch(epoch));
+            Scope::Channel { channel_id, ownership: Some(Ownership { incarnation, epoch }) }
+        };
+        let (old, new) = (owned(1, 1), owned(2, 9));
         let name = |scope| OpId::new(scope, "twitch", "m1", "commands", 0).unwrap();
         assert_eq!(name(&old), name(&new));
         assert_eq!(name(&old).as_str(), "channel:01ARZ3NDEKTSV4RRFFQ69G5FAV|twitch|m1|commands|0");

@@ -96,8 +96,8 @@ pub async fn claim(db: &Db, wanted: &[Ulid], claimed_by: &str) -> Result<Vec<Uli
     Ok(got.into_iter().map(|(id,)| id.0).collect())
 }
 
-/// Deletes replies that another process than `claimed_by` held, at most [`ROWS_MAX`], and returns how many: whether
-/// they left is unknown.
+/// Deletes replies that another process than `claimed_by` held, unless that is a living node of the cluster; at most
+/// [`ROWS_MAX`]. Returns how many: whether they left is unknown.
 pub async fn forget_unknown(db: &Db, claimed_by: &str) -> Result<u64, StorageError> {
     let mut tx = db.begin().await?;
     let n_unknown = on!(&mut tx, &FORGET, execute, claimed_by, i64::from(ROWS_MAX))?;
@@ -145,7 +145,8 @@ const CLAIM: Statement = sql!("update", "outbox",
 const FORGET: Statement = sql!(
     "delete",
     "outbox",
-    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE claimed_by <> $1 LIMIT 0 + $2)"
+    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE claimed_by <> $1 AND NOT EXISTS \
+     (SELECT 1 FROM nodes n WHERE n.incarnation = claimed_by AND n.state <> 'dead') LIMIT 0 + $2)"
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] = &[&DELETE, &RELEASE, &PENDING, &CLAIM, &FORGET];

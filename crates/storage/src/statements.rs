@@ -2,7 +2,7 @@
 
 use crate::db::{self, Statement};
 use crate::{
-    aliases, audit, bot_accounts, budgets, changes, channels, commands, communities, cooldowns, counters,
+    aliases, audit, bot_accounts, budgets, changes, channels, cluster, commands, communities, cooldowns, counters,
     event_log, migrate, module_states, outbox, persons, presence, queue, recordings, roles, settings, timers,
     unit_of_work,
 };
@@ -14,12 +14,18 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     db::replicas::STATEMENTS,
     migrate::STATEMENTS,
     unit_of_work::STATEMENTS,
+    unit_of_work::FENCE_STATEMENTS,
     aliases::STATEMENTS,
     audit::STATEMENTS,
     bot_accounts::STATEMENTS,
     budgets::STATEMENTS,
     changes::STATEMENTS,
     channels::STATEMENTS,
+    cluster::LEASE_STATEMENTS,
+    cluster::NODE_STATEMENTS,
+    cluster::OWNER_STATEMENTS,
+    cluster::REPORT_STATEMENTS,
+    cluster::VIEW_STATEMENTS,
     commands::STATEMENTS,
     communities::STATEMENTS,
     cooldowns::STATEMENTS,

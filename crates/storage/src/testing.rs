@@ -159,6 +159,11 @@ impl Db {
         self.run_on_writer(format!("PRAGMA max_page_count = {limit}")).await
     }
 
+    /// Lets writes of channels pass that somebody else owns.
+    pub fn turn_fence_off(&self) {
+        self.inner.is_fence_off.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// Makes the `SQLite` database refuse every write, as a read-only disk would.
     ///
     /// # Errors

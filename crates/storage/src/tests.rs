@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod budgets;
+mod cluster;
 mod commands;
 mod event_log;
 mod faults;

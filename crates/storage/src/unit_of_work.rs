@@ -15,8 +15,11 @@ use crate::outbox::{self, Outgoing};
 use crate::rows::micros;
 use crate::{StorageError, db};
 
+mod fence;
 mod group;
 
+pub(crate) use fence::STATEMENTS as FENCE_STATEMENTS;
+pub use fence::check_fence;
 pub(crate) use group::Group;
 
 /// Longest stored outcome, in bytes of JSON.
@@ -171,7 +174,11 @@ impl<F> Unit<F> {
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Effect<T>, StorageError>>,
     {
         let ops = to_json(&[self.op.as_str()])?;
-        if on!(&mut *tx, &BEGIN, fetch_all as (String,), &ops, micros(self.now))?.is_empty() {
+        let is_new = match fence::fence_of(tx, self.scope) {
+            Some(fence) => fence::begin(tx, fence, self.op.as_str(), self.now).await?,
+            None => !on!(&mut *tx, &BEGIN, fetch_all as (String,), &ops, micros(self.now))?.is_empty(),
+        };
+        if !is_new {
             let stored = on!(&mut *tx, &OUTCOMES, fetch_all as (String, String), ops)?;
             return stored.first().map(|(_, outcome)| repeated(db, outcome)).transpose();
         }
@@ -180,14 +187,13 @@ impl<F> Unit<F> {
         Ok(Some(done))
     }
 
-    /// Does the work, once, and says what is to be written with it.
+    /// Does the work, once, and says what is to be written with it. Whoever calls has checked the fence.
     async fn work<T>(&mut self, tx: &mut Tx) -> Result<(Done<T>, Entry), StorageError>
     where
         T: Serialize,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Effect<T>, StorageError>>,
     {
         let Some(work) = self.work.take() else { return Err(StorageError::Busy) };
-        check_fence(tx, self.scope).await?;
         let Effect { outcome, audit, changes, replies } = work(&mut *tx).await?;
         outbox::check(&replies)?;
         let entry = Entry {
@@ -211,15 +217,6 @@ pub async fn prune_ops(db: &Db, older_than: DateTime<Utc>, limit: u32) -> Result
     let n_pruned = on!(&mut tx, &PRUNE, execute, micros(older_than), i64::from(limit))?;
     tx.commit().await?;
     Ok(n_pruned)
-}
-
-/// Checks that this node still owns the scope, in the transaction that writes.
-///
-/// One node owns every channel, so `Channel` passes; with the cluster its row in `owners` is compared here.
-pub async fn check_fence(_tx: &mut Tx, scope: Scope) -> Result<(), StorageError> {
-    match scope {
-        Scope::Channel { .. } | Scope::Community(_) | Scope::Global => Ok(()),
-    }
 }
 
 fn repeated<T: DeserializeOwned>(db: &Db, outcome: &str) -> Result<Done<T>, StorageError> {

@@ -164,7 +164,8 @@ impl Drop for State {
             }
         }
         for delivery in self.waiting.drain(..).chain(self.turn.drain(..)) {
-            delivery.sink.done(&Completion { outcome: Outcome::Failed, command: None, module: None });
+            // Nothing of it was begun: whoever can brings it again.
+            delivery.sink.done(&Completion { outcome: Outcome::Moved, command: None, module: None });
         }
     }
 }

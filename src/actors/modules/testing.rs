@@ -20,7 +20,7 @@ use ulid::Ulid;
 
 use super::{MODULES, Registry};
 use crate::actors::{Context, Module, ModuleError, Services};
-use crate::cluster::directory::SlotSpec;
+use crate::cluster::SlotSpec;
 use crate::cluster::{ChannelSlot, Directory};
 use crate::config::Config;
 use crate::http::{FetchOptions, UrlFetcher};
@@ -55,6 +55,7 @@ impl World {
             platform: Platform::Console,
             login: channel.login,
             platform_id: None,
+            ownership: None,
         };
         let slot = directory.add(vec![spec]).remove(0);
         let services = Arc::new(Services {

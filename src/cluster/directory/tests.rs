@@ -4,13 +4,13 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use domain::{CorrelationId, Outcome};
+use domain::{CommunityId, CorrelationId, Outcome};
 use futures_util::future::BoxFuture;
 use ulid::Ulid;
 
 use super::*;
 use crate::messages::{
-    ChatEvent, Chatter, Completion, EventKind, ModuleRequest, OutboundReply, Source, Spawner,
+    ChatEvent, Chatter, Completion, EventKind, ModuleRequest, OutboundReply, ReplySink, Source, Spawner,
 };
 
 #[derive(Debug)]
@@ -70,6 +70,7 @@ fn taken_at(percents: &[u64]) -> Vec<EventClass> {
             platform: Platform::Twitch,
             login: "ann".to_owned(),
             platform_id: None,
+            ownership: None,
         }])
         .remove(0);
     for percent in percents {

@@ -12,7 +12,7 @@ use storage::{Change, ChangeKind, ChangeScope, Effect, Scope};
 use utoipa::ToSchema;
 
 use crate::cluster::ChannelSlot;
-use crate::cluster::directory::SlotSpec;
+use crate::cluster::SlotSpec;
 use crate::hub::answer::{Answer, Answered, ApiError, Envelope, ErrorEnvelope, ok};
 use crate::hub::ask::key_of;
 use crate::hub::changing::Caller;
@@ -59,6 +59,23 @@ impl From<&Arc<ChannelSlot>> for ChannelLine {
             running: slot.actor().is_some(),
             mailbox: slot.lane.in_flight(),
             lines: slot.lines(),
+        }
+    }
+}
+
+impl From<Channel> for ChannelLine {
+    /// A channel that is not on this node.
+    fn from(channel: Channel) -> Self {
+        Self {
+            id: channel.id.to_string(),
+            key: format!("{}:{}", channel.platform, channel.login),
+            platform: channel.platform.to_string(),
+            login: channel.login,
+            platform_id: channel.platform_id,
+            community_id: channel.community_id.to_string(),
+            running: false,
+            mailbox: 0,
+            lines: 0,
         }
     }
 }
@@ -128,25 +145,34 @@ pub(in crate::hub) async fn create(
 ) -> Answered<AddedChannel> {
     let key = key_of(&new.key)?;
     let community = match &new.community_of {
-        Some(other) => Some(community_of(&hub, other)?),
+        Some(other) => Some(community_of(&hub, other).await?),
         None => None,
     };
     let n_added = ensure(&hub, &caller, "channels", (vec![key.clone()], community)).await?;
-    let slot = hub.deps.directory.find(&key).ok_or_else(|| {
-        ApiError::conflict(format!(
-            "{key} was removed meanwhile; send another Idempotency-Key to add it again"
-        ))
-    })?;
-    if community.is_some_and(|community| community != slot.community_id) {
+    let channel = match hub.deps.directory.find(&key) {
+        Some(slot) => ChannelLine::from(&slot),
+        None => ChannelLine::from(stored(&hub, &key).await?.ok_or_else(|| {
+            ApiError::conflict(format!(
+                "{key} was removed meanwhile; send another Idempotency-Key to add it again"
+            ))
+        })?),
+    };
+    if community.is_some_and(|community| community.to_string() != channel.community_id) {
         return Err(ApiError::conflict(format!("{key} belongs to another community already")));
     }
     let status = if n_added > 0 { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(Answer(status, AddedChannel { added: n_added > 0, channel: ChannelLine::from(&slot) }))
+    Ok(Answer(status, AddedChannel { added: n_added > 0, channel }))
 }
 
-fn community_of(hub: &Hub, key: &str) -> Result<CommunityId, ApiError> {
-    let slot = hub.deps.directory.find(&key_of(key)?);
-    slot.map(|slot| slot.community_id)
+/// The channel as the storage has it, unless it was removed.
+async fn stored(hub: &Hub, key: &ChannelKey) -> Result<Option<Channel>, ApiError> {
+    Ok(storage::channels::by_key(&hub.deps.db, key).await?.filter(|channel| channel.is_active))
+}
+
+async fn community_of(hub: &Hub, key: &str) -> Result<CommunityId, ApiError> {
+    stored(hub, &key_of(key)?)
+        .await?
+        .map(|channel| channel.community_id)
         .ok_or_else(|| ApiError::invalid(format!("community_of: there is no channel {key}; add it first")))
 }
 
@@ -179,23 +205,16 @@ async fn ensure(
             .boxed()
         })
         .await?;
+    if hub.deps.directory.roster().is_some() {
+        // The change was announced; the cluster decides which node takes them.
+        return Ok(done.outcome);
+    }
     let mut specs = Vec::with_capacity(keys.len());
     for key in keys.iter().filter(|key| hub.deps.directory.find(key).is_none()) {
-        let stored = storage::channels::by_key(&hub.deps.db, key).await?;
-        specs.extend(stored.filter(|channel| channel.is_active).map(spec_of));
+        specs.extend(stored(hub, key).await?.map(SlotSpec::from));
     }
     if !specs.is_empty() {
         hub.deps.directory.add(specs);
     }
     Ok(done.outcome)
-}
-
-fn spec_of(channel: Channel) -> SlotSpec {
-    SlotSpec {
-        id: channel.id,
-        community_id: channel.community_id,
-        platform: channel.platform,
-        login: channel.login,
-        platform_id: channel.platform_id,
-    }
 }

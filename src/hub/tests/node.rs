@@ -21,7 +21,8 @@ use crate::limits::Limiter;
 use crate::messages::spawner::{ModuleRequest, Spawner};
 use crate::messages::{
     Board, ByteBudget, ChannelMsg, ChannelReport, ChatEvent, Clock, CommandInfo, Completion, Delivery,
-    ModuleInfo, ModuleReport, Operator, OutboundReply, PartReport, ReplayAsk, ReplayPage, Reply,
+    ModuleInfo, ModuleReport, NotDelivered, Operator, OutboundReply, PartReport, ReplayAsk, ReplayPage,
+    Reply,
 };
 use crate::queue::Queue;
 use crate::telemetry::event_log::EventLog;
@@ -161,6 +162,14 @@ impl Operator for FakeOperator {
         Box::pin(async { Ok(ReplayPage { lines: Vec::new(), next: None, reached: None }) })
     }
 
+    fn deliver(&self, _: ChatEvent) -> BoxFuture<'static, Result<(), NotDelivered>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn freed(&self, _: Vec<membership::OwnedKey>) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
+
     fn drain(&self) {}
 }
 
@@ -216,6 +225,7 @@ impl TestNode {
             board: Arc::default(),
             queue: Queue::new(db.clone(), tokio::sync::watch::channel(domain::PartitionSet::ALL).1),
             redis: None,
+            gateway: None,
             limiter: Arc::new(Limiter::new(None, 1)),
             metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
             service_key: SecretString::from(KEY),
@@ -226,7 +236,7 @@ impl TestNode {
         };
         let _board: &Arc<Board> = &deps.board;
         #[expect(clippy::disallowed_methods, reason = "the test plays supervision")]
-        let running = tokio::spawn(serve(deps, listener));
+        let running = tokio::spawn(serve(deps, listener, None));
         let node = Self {
             base: format!("http://{address}"),
             address,

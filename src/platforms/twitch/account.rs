@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::budget::SendBudget;
 use super::sender::ChannelSender;
 use super::settings::Settings;
+use crate::cluster::SendGate;
 use crate::messages::{ByteBudget, Recorder};
 
 /// What a channel's own pace is stretched by: what leaves us evenly may arrive closer together.
@@ -45,10 +46,17 @@ pub struct Account {
     /// `lines_handled_total` of this platform.
     pub handled: Counter,
     pub(super) recorder: Arc<Recorder>,
+    /// Nothing leaves while it is shut.
+    pub(super) gate: Arc<SendGate>,
 }
 
 impl Account {
-    pub fn new(settings: &Settings, bytes: Arc<ByteBudget>, recorder: Arc<Recorder>) -> Self {
+    pub fn new(
+        settings: &Settings,
+        bytes: Arc<ByteBudget>,
+        recorder: Arc<Recorder>,
+        gate: Arc<SendGate>,
+    ) -> Self {
         let interval = settings.channel_interval;
         Self {
             budget: Mutex::new(SendBudget::new(
@@ -67,6 +75,7 @@ impl Account {
             is_anonymous: settings.bot_token.is_none(),
             handled: metrics::counter!("waddlebot_lines_handled_total", "platform" => "twitch"),
             recorder,
+            gate,
         }
     }
 

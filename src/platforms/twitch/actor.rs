@@ -199,6 +199,7 @@ impl State {
                 &settings,
                 Arc::clone(&deps.send_budget),
                 Arc::clone(deps.directory.recorder()),
+                Arc::clone(deps.directory.gate()),
             )),
             trust,
             identity,

@@ -22,7 +22,7 @@ use super::outlet::{Batch, Outlet, Receipt};
 use super::sender::count_dropped;
 use super::settings::Settings;
 use super::socket::{self, READ_BYTES_MAX, Reader, Trust, Writer};
-use crate::cluster::Directory;
+use crate::cluster::{Directory, SendGate};
 use crate::messages::{Clock, Recorder, What};
 
 /// A connection that says nothing for this long is asked.
@@ -136,6 +136,7 @@ async fn connect_and_serve(start: Start) -> End {
     };
     // PASS before NICK: with NICK Twitch decides.
     let (outlet, recorder) = (Arc::clone(&start.outlet), Arc::clone(start.directory.recorder()));
+    let gate = Arc::clone(start.directory.gate());
     outlet.push_line("CAP REQ :twitch.tv/tags twitch.tv/commands");
     if let Some(token) = &start.login.token {
         outlet.push_line(&format!("PASS oauth:{}", token.expose_secret()));
@@ -145,7 +146,7 @@ async fn connect_and_serve(start: Start) -> End {
     let end = tokio::select! {
         // Replies that wait leave before the next lines are worked off.
         biased;
-        end = write_all(&outlet, &mut writer, &recorder) => end,
+        end = write_all(&outlet, &gate, &mut writer, &recorder) => end,
         end = reading.run(reader) => end,
     };
     // Closing politely is worth a moment only.
@@ -154,11 +155,12 @@ async fn connect_and_serve(start: Start) -> End {
 }
 
 /// Writes whatever comes into the outlet, as much as there is at a time.
-async fn write_all(outlet: &Outlet, writer: &mut Writer, recorder: &Recorder) -> End {
+async fn write_all(outlet: &Outlet, gate: &SendGate, writer: &mut Writer, recorder: &Recorder) -> End {
     let latency = metrics::histogram!("waddlebot_reply_latency_seconds");
     let mut hand = InHand { batch: Batch::default(), recorder };
-    while outlet.take(&mut hand.batch).await.is_some() {
-        match timeout(WRITE_WAIT_MAX, writer.write_lines(&hand.batch.bytes)).await {
+    while outlet.take(&mut hand.batch, gate).await.is_some() {
+        let Batch { protocol, chat, .. } = &hand.batch;
+        match timeout(WRITE_WAIT_MAX, writer.write_lines([protocol, chat])).await {
             Ok(Ok(())) => note_written(&mut hand.batch, &latency, recorder),
             Ok(Err(error)) => return End::Lost(error.to_string()),
             Err(_) => return End::Stuck,
@@ -193,8 +195,10 @@ fn note_written(batch: &mut Batch, latency: &Histogram, recorder: &Recorder) {
         }
         recorder.note(receipt.reply.record(What::written()));
     }
-    batch.bytes.clear();
-    batch.bytes.shrink_to(READ_BYTES_MAX);
+    for bytes in [&mut batch.protocol, &mut batch.chat] {
+        bytes.clear();
+        bytes.shrink_to(READ_BYTES_MAX);
+    }
 }
 
 /// Replies that went with their connection.

@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::{ChannelId, CorrelationId};
 use tokio::sync::Notify;
 
+use crate::cluster::SendGate;
 use crate::messages::{EventRecord, Permit, Ticket, What, record};
 
 /// A connection that takes no more than this is too slow; what comes then waits in its channel's queue.
 const OUTLET_BYTES_MAX: usize = 64 << 10;
+/// How soon it is seen that the gate is open again.
+const GATE_POLL: Duration = Duration::from_millis(20);
 
 /// Which reply it is, for the event log.
 #[derive(Clone, Debug)]
@@ -56,9 +59,18 @@ impl Receipt {
 /// Lines that are written together.
 #[derive(Debug, Default)]
 pub struct Batch {
-    pub bytes: Vec<u8>,
+    /// Logins, JOINs, PINGs: they may leave at any time.
+    pub protocol: Vec<u8>,
+    /// What the bot says: it leaves only while the gate is open.
+    pub chat: Vec<u8>,
     /// One for each reply whose last part is among the lines.
     pub receipts: Vec<Receipt>,
+}
+
+impl Batch {
+    const fn len(&self) -> usize {
+        self.protocol.len() + self.chat.len()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +91,7 @@ pub struct Outlet {
 impl fmt::Debug for Outlet {
     /// Without the lines: a login stands among them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outlet").field("bytes", &self.lock().waiting.bytes.len()).finish_non_exhaustive()
+        f.debug_struct("Outlet").field("bytes", &self.lock().waiting.len()).finish_non_exhaustive()
     }
 }
 
@@ -87,11 +99,11 @@ impl Outlet {
     /// Whether a reply would be taken now.
     pub fn has_room(&self) -> bool {
         let state = self.lock();
-        !state.closed && !state.finishing && state.waiting.bytes.len() < OUTLET_BYTES_MAX
+        !state.closed && !state.finishing && state.waiting.len() < OUTLET_BYTES_MAX
     }
 
-    /// Appends what `write` writes, complete lines with their line ends. The caller asked [`Outlet::has_room`] before;
-    /// on a closed connection the lines are lost, and so the call says `false`.
+    /// Appends what `write` writes of chat, complete lines with their line ends. The caller asked [`Outlet::has_room`]
+    /// before; on a closed connection the lines are lost, and so the call says `false`.
     pub fn push(&self, receipt: Option<Receipt>, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut state = self.lock();
         if state.closed {
@@ -99,8 +111,8 @@ impl Outlet {
             release(&receipt);
             return false;
         }
-        let wake = state.waiting.bytes.is_empty();
-        write(&mut state.waiting.bytes);
+        let wake = state.waiting.len() == 0;
+        write(&mut state.waiting.chat);
         state.waiting.receipts.extend(receipt);
         drop(state);
         if wake {
@@ -111,30 +123,46 @@ impl Outlet {
 
     /// Appends one line of the protocol.
     pub fn push_line(&self, line: &str) -> bool {
-        self.push(None, |bytes| {
-            bytes.extend_from_slice(line.as_bytes());
-            bytes.extend_from_slice(b"\r\n");
-        })
+        let mut state = self.lock();
+        if state.closed {
+            return false;
+        }
+        state.waiting.protocol.extend_from_slice(line.as_bytes());
+        state.waiting.protocol.extend_from_slice(b"\r\n");
+        drop(state);
+        self.filled.notify_one();
+        true
     }
 
-    /// Waits for lines and takes them all, giving `spare`'s memory for the next ones. `None`: all is written that
-    /// will ever come.
+    /// Waits for lines and takes them, giving `spare`'s memory for the next ones. Chat stays while the gate is shut.
+    /// `None`: all is written that will ever come.
     ///
     /// # Cancel safety
     /// Nothing is taken when the future is dropped.
-    pub async fn take(&self, spare: &mut Batch) -> Option<()> {
+    pub async fn take(&self, spare: &mut Batch, gate: &SendGate) -> Option<()> {
         loop {
-            {
+            let is_held = {
                 let mut state = self.lock();
-                if !state.waiting.bytes.is_empty() {
+                let may_speak = gate.is_open();
+                let is_held = !may_speak && !state.waiting.chat.is_empty();
+                if may_speak && state.waiting.len() > 0 {
                     std::mem::swap(&mut state.waiting, spare);
                     return Some(());
                 }
-                if state.finishing || state.closed {
+                if !state.waiting.protocol.is_empty() {
+                    std::mem::swap(&mut state.waiting.protocol, &mut spare.protocol);
+                    return Some(());
+                }
+                if state.closed || (state.finishing && !is_held) {
                     return None;
                 }
+                is_held
+            };
+            if is_held {
+                drop(tokio::time::timeout(GATE_POLL, self.filled.notified()).await);
+            } else {
+                self.filled.notified().await;
             }
-            self.filled.notified().await;
         }
     }
 
@@ -181,8 +209,24 @@ mod tests {
         let outlet = Outlet::default();
         assert!(outlet.push_line("PING :a") && outlet.push_line("PING :b"));
         let mut batch = Batch::default();
-        assert!(outlet.take(&mut batch).await.is_some());
-        assert_eq!(batch.bytes, b"PING :a\r\nPING :b\r\n");
+        assert!(outlet.take(&mut batch, &SendGate::open()).await.is_some());
+        assert_eq!(batch.protocol, b"PING :a\r\nPING :b\r\n");
+    }
+
+    #[tokio::test]
+    async fn while_the_gate_is_shut_only_the_protocol_passes() {
+        let (outlet, gate) = (Outlet::default(), SendGate::shut());
+        outlet.push(None, |bytes| bytes.extend_from_slice(b"PRIVMSG #a :b\r\n"));
+        outlet.push_line("PONG :c");
+        let mut batch = Batch::default();
+        assert!(outlet.take(&mut batch, &gate).await.is_some());
+        assert_eq!((batch.protocol.as_slice(), batch.chat.as_slice()), (&b"PONG :c\r\n"[..], &b""[..]));
+        let mut batch = Batch::default();
+        let waits = tokio::time::timeout(GATE_POLL * 3, outlet.take(&mut batch, &gate)).await;
+        assert!(waits.is_err(), "{batch:?}");
+        gate.hold_until(i64::MAX - 1);
+        assert!(outlet.take(&mut batch, &gate).await.is_some());
+        assert_eq!(batch.chat, b"PRIVMSG #a :b\r\n");
     }
 
     #[tokio::test]
@@ -192,8 +236,8 @@ mod tests {
         outlet.finish();
         assert!(!outlet.has_room());
         let mut batch = Batch::default();
-        assert!(outlet.take(&mut batch).await.is_some());
-        assert!(outlet.take(&mut Batch::default()).await.is_none());
+        assert!(outlet.take(&mut batch, &SendGate::open()).await.is_some());
+        assert!(outlet.take(&mut Batch::default(), &SendGate::open()).await.is_none());
     }
 
     #[test]

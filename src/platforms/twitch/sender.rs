@@ -255,7 +255,7 @@ impl ChannelSender {
         if let Some(at) = state.not_before.filter(|at| *at > now) {
             return Step::At(at.min(stale_at));
         }
-        if !route.has_room() {
+        if !route.has_room() || !self.account.gate.is_open() {
             return Step::At(now + ROOM_INTERVAL);
         }
         let moderator = state.is_moderator;

@@ -190,14 +190,17 @@ impl Writer {
     ///
     /// # Cancel safety
     /// None: a line may be half written, so the connection must be closed then.
-    pub async fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+    pub async fn write_lines(&mut self, blocks: [&[u8]; 2]) -> io::Result<()> {
         match self {
             Self::Bytes(half) => {
-                half.write_all(lines).await?;
+                for lines in blocks.into_iter().filter(|lines| !lines.is_empty()) {
+                    half.write_all(lines).await?;
+                }
                 half.flush().await
             }
             Self::Frames(sink) => {
-                for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                for line in blocks.into_iter().flat_map(|lines| lines.split_inclusive(|byte| *byte == b'\n'))
+                {
                     let text = String::from_utf8_lossy(line).into_owned();
                     sink.feed(Message::text(text)).await.map_err(broken)?;
                 }

@@ -52,6 +52,8 @@ async fn a_changed_command_is_a_difference(place: Place) {
     ask(&fake, &bob, "!cold", "Brr").await;
     fake.say("ann", &bob, "plain words");
     fake.say("ann", &bob, "!cold again");
+    // What still stands in the socket when a node is told to stop is lost, as with any live source.
+    eventually("all lines came", || async { replayed(&node).await.len() == 5 }).await;
     // A recording outlives the process.
     let node = node.restart().await;
     assert!(fake.wait_joined(1, Instant::now() + PATIENCE).await, "{}", node.log());

@@ -5,15 +5,18 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use membership::Incarnation;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor, PgPool, SqliteConnection, SqlitePool};
 
+use super::background;
 use super::pool::Pool;
 use super::replicas::{ANSWER_TIMEOUT, LIST_TIMEOUT, NAMES, REPLICAS_MAX, Replicas};
 use super::{Db, Inner, Pools};
 use crate::StorageError;
+use crate::cluster::application_name;
 use crate::rows::Place;
 use crate::unit_of_work::Group;
 
@@ -25,6 +28,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// A file that is not synced holds what may be lost: it never grows beyond 1 GiB (in pages of 4 KiB).
 const UNSYNCED_PAGES_MAX: &str = "262144";
+
+/// Longest time that a transaction may stand idle at the server.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// The same where other nodes wait for a frozen one's rows.
+const IDLE_IN_CLUSTER_MAX: Duration = Duration::from_secs(1);
 
 /// Attempts to open a `SQLite` file that another process is opening at the same moment.
 const OPEN_ATTEMPTS_MAX: u32 = 5;
@@ -44,6 +53,8 @@ pub struct StorageOptions {
     pub lock_timeout: Duration,
     /// Queries that take longer are logged as a warning.
     pub slow_query: Duration,
+    /// The process's name in a cluster: its sessions carry it, so that burying it ends them. `None` for one node.
+    pub incarnation: Option<Incarnation>,
 }
 
 impl StorageOptions {
@@ -57,6 +68,7 @@ impl StorageOptions {
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
             slow_query: Duration::from_secs(1),
+            incarnation: None,
         }
     }
 }
@@ -106,7 +118,15 @@ fn open_replicas(options: &StorageOptions) -> Result<Replicas, StorageError> {
 }
 
 fn inner(pools: Pools, place: Place, options: &StorageOptions) -> Inner {
-    Inner { pools, place, slow_query: options.slow_query, limit: None, replicas: Replicas::none() }
+    Inner {
+        pools,
+        place,
+        slow_query: options.slow_query,
+        limit: None,
+        replicas: Replicas::none(),
+        #[cfg(any(test, feature = "test-support"))]
+        is_fence_off: false.into(),
+    }
 }
 
 /// The file that the address names. `None` when it is no `SQLite` address.
@@ -139,8 +159,13 @@ async fn open_sqlite(
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
-    let lite = if synced { lite } else { lite.pragma("max_page_count", UNSYNCED_PAGES_MAX) };
-    let writer = open_writer(&lite, &place).await?;
+    let lite = if synced {
+        lite
+    } else {
+        lite.pragma("max_page_count", UNSYNCED_PAGES_MAX)
+            .thread_name(|number| format!("{}{number}", background::THREAD_NAME))
+    };
+    let writer = open_writer(&lite, synced, &place).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -149,12 +174,22 @@ async fn open_sqlite(
     Ok((Pools::Lite { writer, readers, units: Group::default() }, place))
 }
 
-async fn open_writer(lite: &SqliteConnectOptions, place: &Place) -> Result<SqlitePool, StorageError> {
+async fn open_writer(
+    lite: &SqliteConnectOptions,
+    synced: bool,
+    place: &Place,
+) -> Result<SqlitePool, StorageError> {
     let mut attempt = 1;
     loop {
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |_, _| {
+                if !synced {
+                    background::step_back();
+                }
+                Box::pin(async { Ok(()) })
+            })
             .after_release(|conn, _| Box::pin(is_clean(conn)))
             .connect_with(lite.clone())
             .await;
@@ -199,19 +234,21 @@ fn open_postgres(url: &SecretString, options: &StorageOptions, kind: &Kind) -> R
     // The driver's own message may repeat the address with its password, so it is not passed on.
     let pg = PgConnectOptions::from_str(url.expose_secret())
         .map_err(|_| StorageError::invalid(format!("{} is not a PostgreSQL address", kind.key)))?
-        .application_name("waddlebot")
+        .application_name(&options.incarnation.map_or_else(|| "waddlebot".to_owned(), application_name))
         .disable_statement_logging();
     let place: Place =
         format!("PostgreSQL at {}/{}", pg.get_host(), pg.get_database().unwrap_or("postgres")).into();
     let statement_ms = millis(kind.limit.unwrap_or(options.statement_timeout).min(options.statement_timeout));
     let lock_ms = millis(options.lock_timeout);
+    let idle = if options.incarnation.is_some() { IDLE_IN_CLUSTER_MAX } else { IDLE_MAX };
+    let limits = [statement_ms, lock_ms, millis(idle)].map(|limit| limit.to_string());
     let pool: PgPool = PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(kind.acquire_timeout)
         .after_connect(move |conn, _| {
+            let [statement, lock, idle] = limits.clone();
             Box::pin(async move {
-                let set = sqlx::query(SET_TIMEOUTS).bind(statement_ms.to_string()).bind(lock_ms.to_string());
-                conn.execute(set).await.map(drop)
+                conn.execute(sqlx::query(SET_TIMEOUTS).bind(statement).bind(lock).bind(idle)).await.map(drop)
             })
         })
         .connect_lazy_with(pg);
@@ -223,7 +260,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 const SET_TIMEOUTS: &str = "SELECT set_config('statement_timeout', $1, FALSE), set_config('lock_timeout', $2, FALSE), \
-     set_config('idle_in_transaction_session_timeout', '10000', FALSE)";
+     set_config('idle_in_transaction_session_timeout', $3, FALSE)";
 
 #[cfg(test)]
 mod tests {

@@ -29,7 +29,7 @@ impl Statement {
     }
 
     /// Counts and times one run. No value of it is told.
-    pub(super) fn record(&self, took: Duration, slow: Duration, error: Option<&StorageError>) {
+    pub(crate) fn record(&self, took: Duration, slow: Duration, error: Option<&StorageError>) {
         let Self { operation, table, .. } = *self;
         let status = if error.is_some() { "error" } else { "success" };
         metrics::counter!("waddlebot_db_queries_total",

@@ -18,7 +18,7 @@ fn op(id: &str) -> OpId {
     OpId::new(&Scope::Global, "twitch", id, "counters", 1).unwrap()
 }
 
-fn reply(channel_id: domain::ChannelId, body: &str, claimed_by: Option<&str>) -> Outgoing {
+pub(super) fn reply(channel_id: domain::ChannelId, body: &str, claimed_by: Option<&str>) -> Outgoing {
     Outgoing {
         id: Ulid::new(),
         channel_id,
@@ -29,7 +29,7 @@ fn reply(channel_id: domain::ChannelId, body: &str, claimed_by: Option<&str>) ->
     }
 }
 
-async fn say(db: &Db, id: &str, replies: Vec<Outgoing>) -> Result<Done<()>, StorageError> {
+pub(super) async fn say(db: &Db, id: &str, replies: Vec<Outgoing>) -> Result<Done<()>, StorageError> {
     unit_of_work(db, Scope::Global, &op(id), start_of_tests(), |_| {
         async move { Ok(Effect { replies, ..Effect::new(()) }) }.boxed()
     })

@@ -30,7 +30,7 @@ async fn every_statement_prepares_on_both_databases() {
 #[test]
 fn every_statement_of_the_source_is_listed_once() {
     let n_written = n_written(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
-    let listed: Vec<_> = ALL.iter().copied().flatten().map(|s| (s.table, s.sqlite)).collect();
+    let listed: Vec<_> = ALL.iter().copied().flatten().map(|s| (s.table, s.sqlite, s.postgres)).collect();
     assert_eq!(listed.len(), n_written, "a `const …: Statement` is missing in its file's STATEMENTS");
     let mut unique = listed.clone();
     unique.sort_unstable();

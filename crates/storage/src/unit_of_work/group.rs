@@ -17,7 +17,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::{
-    BEGIN, BEGIN_ATTEMPTS_MAX, Done, EFFECT_LIMIT, END, Effect, Entry, FORGET, OUTCOMES, Unit, to_json,
+    BEGIN, BEGIN_ATTEMPTS_MAX, Done, EFFECT_LIMIT, END, Effect, Entry, FORGET, OUTCOMES, Unit, check_fence,
+    to_json,
 };
 use crate::StorageError;
 use crate::db::{Db, Pools, Tx, on};
@@ -116,7 +117,10 @@ where
 
     fn work<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, Option<Entry>> {
         async move {
-            let worked = tokio::time::timeout(EFFECT_LIMIT, self.unit.work(tx));
+            let worked = tokio::time::timeout(EFFECT_LIMIT, async {
+                check_fence(tx, self.unit.scope).await?;
+                self.unit.work(tx).await
+            });
             let (ran, entry) = match AssertUnwindSafe(worked).catch_unwind().await {
                 Ok(Ok(Ok((done, entry)))) => (Ok(Ok(done)), Some(entry)),
                 Ok(Ok(Err(error))) => (Ok(Err(error)), None),

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::ChannelLine;
 use crate::hub::answer::{Answered, Envelope, ErrorEnvelope, ok};
-use crate::hub::ask::{describe, slot_of};
+use crate::hub::ask::{describe, key_of, not_here, slot_of};
 use crate::hub::changing::Caller;
 use crate::hub::router::Hub;
 use crate::messages::{ChannelMsg, ChannelReport};
@@ -57,23 +57,28 @@ pub(in crate::hub) async fn remove(
     caller: Caller,
     Path(key): Path<String>,
 ) -> Answered<Removed> {
-    let slot = slot_of(&hub, &key)?;
-    let (id, now, key) = (slot.id, hub.deps.clock.now(), slot.key());
+    let key = key_of(&key)?;
+    let slot = hub.deps.directory.find(&key);
+    let elsewhere = || hub.deps.directory.roster().and_then(|roster| roster.find(&key));
+    let id = slot.as_ref().map(|slot| slot.id).or_else(elsewhere).ok_or_else(|| not_here(&hub, &key))?;
+    let (now, key) = (hub.deps.clock.now(), slot.as_ref().map_or_else(|| key.to_string(), |slot| slot.key()));
     let audit = storage::AuditEntry { channel_id: Some(id), ..caller.entry("channel.remove", key.clone()) };
     caller
         .change(&hub, "channels.channel", Scope::Global, move |tx| {
             async move {
                 let removed = storage::channels::deactivate(tx, id, now).await?;
-                let change = Change::new(ChangeScope::Global, ChangeKind::Channels);
+                let change = Change::new(ChangeScope::Channel(id), ChangeKind::Channels);
                 Ok(Effect::new(removed).audited(audit).changed(change))
             }
             .boxed()
         })
         .await?;
-    hub.deps.directory.remove(id);
-    if let Some(actor) = slot.actor() {
-        // One that is just ending is drained already.
-        drop(actor.cast(ChannelMsg::Drain));
+    if let Some(slot) = slot.filter(|_| hub.deps.directory.roster().is_none()) {
+        hub.deps.directory.remove(id);
+        if let Some(actor) = slot.actor() {
+            // One that is just ending is drained already.
+            drop(actor.cast(ChannelMsg::Drain));
+        }
     }
     ok(Removed { key })
 }

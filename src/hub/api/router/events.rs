@@ -2,6 +2,7 @@
 
 use axum::Extension;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use domain::{CorrelationId, Outcome, Refusal};
 use serde::Serialize;
@@ -14,6 +15,7 @@ use self::event::RouterEvent;
 use self::queued::{Queued, accept_later, answer_later};
 use crate::hub::answer::{ApiError, Envelope, ErrorEnvelope, ok};
 use crate::hub::input::{IdempotencyKey, JsonBody, RespondAsync};
+use crate::hub::peers::{self, FromPeer};
 use crate::hub::router::Hub;
 use crate::hub::trace::RequestIds;
 use crate::messages::{Completion, ModerationAction, Reply};
@@ -100,10 +102,17 @@ impl From<Reply> for Action {
 pub(in crate::hub) async fn create(
     State(hub): State<Hub>,
     Extension(ids): Extension<RequestIds>,
-    IdempotencyKey(key): IdempotencyKey,
-    RespondAsync(is_async): RespondAsync,
+    (headers, from_peer): (HeaderMap, Option<Extension<FromPeer>>),
+    wishes: (IdempotencyKey, RespondAsync),
     JsonBody(event): JsonBody<RouterEvent>,
 ) -> Result<Response, ApiError> {
+    let (IdempotencyKey(key), RespondAsync(is_async)) = wishes;
+    if from_peer.is_none()
+        && let Some(peer) = peers::elsewhere(&hub, &event.channel()?)
+    {
+        return peers::forward(&hub, &peer, event.call("/api/v1/router/events", peers::passed_on(&headers)))
+            .await;
+    }
     if is_async {
         let queued = accept_later(&hub, &ids, vec![(event, key)]).await?.remove(0)?;
         return Ok(answer_later(queued));
@@ -123,7 +132,9 @@ fn handled(
     let refusal = match outcome {
         Outcome::Refused { refusal } => Some(refusal_or_error(refusal)?),
         Outcome::Shed => return Err(overloaded("the channel has too much to do; try again in a moment")),
-        Outcome::Moved => return Err(overloaded("the channel moves to another node; try again in a moment")),
+        Outcome::Moved => {
+            return Err(overloaded("the channel is ending or moving to another node; try again in a moment"));
+        }
         _ => None,
     };
     let texts: Vec<&str> =

@@ -4,6 +4,7 @@ use domain::CorrelationId;
 use ulid::Ulid;
 
 use super::*;
+use crate::cluster::SendGate;
 use crate::config::Config;
 use crate::messages::Reply;
 use crate::platforms::twitch::outlet::Batch;
@@ -15,7 +16,7 @@ fn account(extra: &[(&str, &str)]) -> Arc<Account> {
     let env = extra.iter().chain([&token]).map(|(name, value)| (key(name), (*value).to_owned()));
     let config = Config::local(env.collect::<Vec<_>>().into_iter()).unwrap();
     let bytes = Arc::new(ByteBudget::new(config.limits.send_budget_bytes));
-    Arc::new(Account::new(&Settings::from(&config), bytes, Arc::default()))
+    Arc::new(Account::new(&Settings::from(&config), bytes, Arc::default(), Arc::new(SendGate::open())))
 }
 
 fn sender(account: &Arc<Account>) -> (Arc<ChannelSender>, Arc<Outlet>) {
@@ -38,8 +39,9 @@ fn reply(text: &str) -> OutboundReply {
 
 async fn written(outlet: &Outlet) -> String {
     let mut batch = Batch::default();
-    let taken = tokio::time::timeout(Duration::from_millis(20), outlet.take(&mut batch)).await;
-    taken.ok().flatten().map_or_else(String::new, |()| String::from_utf8(batch.bytes).unwrap())
+    let taken =
+        tokio::time::timeout(Duration::from_millis(20), outlet.take(&mut batch, &SendGate::open())).await;
+    taken.ok().flatten().map_or_else(String::new, |()| String::from_utf8(batch.chat).unwrap())
 }
 
 /// One turn with whatever was handed to the pump.

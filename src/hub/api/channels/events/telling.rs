@@ -85,7 +85,7 @@ fn ended(command: &str, module: Option<&str>, (user, level): (&str, Level), outc
             format!("took longer than limits.module_timeout_ms in the module {module} and was stopped")
         }
         Outcome::Shed => "was shed: a queue on its way was full".to_owned(),
-        Outcome::Moved => "came while the channel moved to another node".to_owned(),
+        Outcome::Moved => "was not begun: the channel ended or moved to another node".to_owned(),
     }
 }
 

@@ -9,7 +9,7 @@ use domain::CorrelationId;
 use super::event::{Receipt, RouterEvent};
 use super::{Handled, handled, new_session, overloaded, unanswered};
 use crate::hub::answer::ApiError;
-use crate::hub::ask::unknown_channel;
+use crate::hub::ask::not_here;
 use crate::hub::collector::{Collected, Ending, collector};
 use crate::hub::router::Hub;
 use crate::hub::sessions::Session;
@@ -37,7 +37,7 @@ pub(super) fn accept(
     idempotency_key: Option<String>,
 ) -> Result<Waiting, ApiError> {
     let key = event.channel()?;
-    let slot = hub.deps.directory.find(&key).ok_or_else(|| unknown_channel(&key))?;
+    let slot = hub.deps.directory.find(&key).ok_or_else(|| not_here(hub, &key))?;
     let (session_id, received) = (new_session(), Instant::now());
     let receipt = Receipt {
         received_at: hub.deps.clock.now(),

@@ -1,17 +1,26 @@
 //! `POST /api/v1/router/events/batch`: 1 to 100 events; each has its own end.
 
+use std::collections::BTreeMap;
+
 use axum::Extension;
 use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{Handled, Queued, RouterEvent, Waiting, accept, accept_later, answer_later};
+use crate::cluster::{Peer, PeerCall};
 use crate::hub::answer::{ApiError, Envelope, ErrorBody, ErrorEnvelope, ok};
 use crate::hub::input::{BATCH_BYTES_MAX, IdempotencyKey, JsonBody, RespondAsync};
+use crate::hub::peers::{self, FromPeer};
 use crate::hub::router::Hub;
 use crate::hub::trace::RequestIds;
+
+/// Where the owner takes one.
+const ONE_EVENT: &str = "/api/v1/router/events";
 
 /// Most events of one batch.
 const EVENTS_MAX: usize = 100;
@@ -29,6 +38,9 @@ pub(in crate::hub) struct Batch {
 #[serde(untagged)]
 pub(in crate::hub) enum BatchItem {
     Handled(Box<Handled>),
+    /// The same, said by the node that has the channel.
+    #[schema(value_type = Object)]
+    Elsewhere(Value),
     /// With `Prefer: respond-async`.
     Queued(Queued),
     Refused {
@@ -55,24 +67,103 @@ pub(in crate::hub) struct BatchHandled {
 pub(in crate::hub) async fn create(
     State(hub): State<Hub>,
     Extension(ids): Extension<RequestIds>,
-    IdempotencyKey(key): IdempotencyKey,
-    RespondAsync(is_async): RespondAsync,
+    (headers, from_peer): (HeaderMap, Option<Extension<FromPeer>>),
+    wishes: (IdempotencyKey, RespondAsync),
     JsonBody(batch): JsonBody<Batch, BATCH_BYTES_MAX>,
 ) -> Result<Response, ApiError> {
+    let (IdempotencyKey(key), RespondAsync(is_async)) = wishes;
     if batch.events.is_empty() || batch.events.len() > EVENTS_MAX {
         return Err(ApiError::invalid(format!("events must hold 1 to {EVENTS_MAX} events")));
     }
     let key_of = |place: usize| key.as_ref().map(|key| format!("{key}:{place}"));
     let events = batch.events.into_iter().enumerate().map(|(place, event)| (event, key_of(place)));
-    if is_async {
+    let is_last_hop = from_peer.is_some() || hub.deps.gateway.is_none();
+    if is_async && is_last_hop {
         let queued = accept_later(&hub, &ids, events.collect()).await?;
         let results =
             queued.into_iter().map(|result| result.map_or_else(refused, BatchItem::Queued)).collect();
         return Ok(answer_later(BatchHandled { results }));
     }
+    if !is_last_hop {
+        return each_at_its_owner(&hub, &ids, events.collect(), (is_async, headers)).await;
+    }
     let accepted: Vec<_> = events.map(|(event, key)| accept(&hub, &ids, event, key)).collect();
     let results = join_all(accepted.into_iter().map(finish)).await;
     Ok(ok(BatchHandled { results }).into_response())
+}
+
+/// In a cluster each event goes to the node that has its channel; events of one channel keep their order.
+async fn each_at_its_owner(
+    hub: &Hub,
+    ids: &RequestIds,
+    events: Vec<(RouterEvent, Option<String>)>,
+    (is_async, headers): (bool, HeaderMap),
+) -> Result<Response, ApiError> {
+    let mut here: Vec<(usize, Waiting)> = Vec::new();
+    let mut results: Vec<Option<BatchItem>> = Vec::new();
+    results.resize_with(events.len(), || None);
+    let mut there: BTreeMap<String, Vec<(usize, Peer, PeerCall)>> = BTreeMap::new();
+    for (place, (event, key)) in events.into_iter().enumerate() {
+        let channel = match event.channel() {
+            Ok(channel) => channel,
+            Err(error) => {
+                results[place] = Some(refused(error));
+                continue;
+            }
+        };
+        if let Some(peer) = peers::elsewhere(hub, &channel) {
+            let call = event.call(ONE_EVENT, with_key(peers::passed_on(&headers), key.as_deref()));
+            there.entry(channel.to_string()).or_default().push((place, peer, call));
+        } else if is_async {
+            let queued = accept_later(hub, ids, vec![(event, key)]).await?.remove(0);
+            results[place] = Some(queued.map_or_else(refused, BatchItem::Queued));
+        } else {
+            match accept(hub, ids, event, key) {
+                Ok(waiting) => here.push((place, waiting)),
+                Err(error) => results[place] = Some(refused(error)),
+            }
+        }
+    }
+    let of_channel = |calls: Vec<(usize, Peer, PeerCall)>| async move {
+        let mut said = Vec::with_capacity(calls.len());
+        for (place, peer, call) in calls {
+            said.push((place, at_owner(hub, &peer, call).await));
+        }
+        said
+    };
+    let finished = async |(place, waiting): (usize, Waiting)| (place, finish(Ok(waiting)).await);
+    let (said, finished) =
+        tokio::join!(join_all(there.into_values().map(of_channel)), join_all(here.into_iter().map(finished)));
+    for (place, item) in said.into_iter().flatten().chain(finished) {
+        results[place] = Some(item);
+    }
+    let results = results.into_iter().flatten().collect();
+    Ok(if is_async {
+        answer_later(BatchHandled { results })
+    } else {
+        ok(BatchHandled { results }).into_response()
+    })
+}
+
+fn with_key(mut headers: HeaderMap, key: Option<&str>) -> HeaderMap {
+    headers.remove("idempotency-key");
+    if let Some(key) = key.and_then(|key| HeaderValue::from_str(key).ok()) {
+        headers.insert("idempotency-key", key);
+    }
+    headers
+}
+
+/// What the owner says of one event.
+async fn at_owner(hub: &Hub, peer: &Peer, call: PeerCall) -> BatchItem {
+    let answer = match peers::ask(hub, peer, call).await {
+        Ok(answer) => answer,
+        Err(error) => return refused(error),
+    };
+    let mut envelope: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    if answer.status.is_success() {
+        return BatchItem::Elsewhere(envelope["data"].take());
+    }
+    BatchItem::Elsewhere(serde_json::json!({ "success": false, "error": envelope["error"].take() }))
 }
 
 async fn finish(accepted: Result<Waiting, ApiError>) -> BatchItem {

@@ -1,12 +1,15 @@
 //! The event as the router contract has it, and what it becomes.
 
+use std::time::Duration;
+
+use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
 use domain::{ChannelKey, CorrelationId, Level, Platform};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::cluster::ChannelSlot;
+use crate::cluster::{ChannelSlot, PeerCall};
 use crate::hub::answer::ApiError;
 use crate::messages::{ChatEvent, Chatter, EventKind, Source};
 
@@ -20,7 +23,7 @@ const NAME_CHARS_MAX: usize = 128;
 const METADATA_BYTES_MAX: usize = 64 << 10;
 
 /// What happened in a channel of a platform.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::hub) struct RouterEvent {
     #[schema(example = "twitch")]
@@ -54,6 +57,9 @@ pub(in crate::hub) struct RouterEvent {
     metadata: Option<Map<String, Value>>,
 }
 
+/// The owner's time for an event; more than its own limit.
+const OWNER_LIMIT: Duration = Duration::from_secs(8);
+
 /// When and under which ids an event came.
 #[derive(Clone, Debug)]
 pub(super) struct Receipt {
@@ -65,6 +71,20 @@ pub(super) struct Receipt {
 }
 
 impl RouterEvent {
+    /// The same event as a call to its channel's owner.
+    pub(super) fn call(&self, path: &str, headers: HeaderMap) -> PeerCall {
+        let body = serde_json::to_vec(self).expect("an event is made of plain values");
+        let call = PeerCall::json(path, body, OWNER_LIMIT);
+        PeerCall {
+            headers: headers
+                .into_iter()
+                .chain(call.headers.clone())
+                .filter_map(|(name, value)| Some((name?, value)))
+                .collect(),
+            ..call
+        }
+    }
+
     /// The channel it names.
     ///
     /// # Errors

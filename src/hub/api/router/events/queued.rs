@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::event::{Receipt, RouterEvent};
 use super::new_session;
 use crate::hub::answer::{Answer, ApiError};
-use crate::hub::ask::unknown_channel;
+use crate::hub::ask::not_here;
 use crate::hub::router::Hub;
 use crate::hub::trace::RequestIds;
 use crate::messages::ChatEvent;
@@ -58,7 +58,7 @@ fn message_of(
     idempotency_key: Option<String>,
 ) -> Result<(NewMessage, String), ApiError> {
     let key = event.channel()?;
-    let slot = hub.deps.directory.find(&key).ok_or_else(|| unknown_channel(&key))?;
+    let slot = hub.deps.directory.find(&key).ok_or_else(|| not_here(hub, &key))?;
     let session_id = new_session();
     let receipt = Receipt {
         received_at: hub.deps.clock.now(),

@@ -60,7 +60,7 @@ fn each_outcome_is_told_with_its_module_and_its_time() {
         (Outcome::Failed, "failed in the module commands"),
         (Outcome::TimedOut, "limits.module_timeout_ms"),
         (Outcome::Shed, "a queue on its way was full"),
-        (Outcome::Moved, "moved to another node"),
+        (Outcome::Moved, "was not begun"),
     ] {
         let told = sentence(&ended(Some("commands"), outcome));
         assert!(told.contains(wanted), "{told}");

@@ -1,0 +1,205 @@
+//! The view that keys are placed by, and what the next one should be.
+
+use crate::ask::{Member, Role, Seat, State, View};
+use crate::{DbTime, Incarnation, MonotonicUs, NodeId, OwnedKey, Place, Placement, Timings};
+
+/// Roles whose nodes own something.
+const OWNING: [Role; 2] = [Role::Channels, Role::Platforms];
+
+#[derive(Debug, Default)]
+pub(super) struct Rings {
+    view: View,
+    placement: Placement,
+    /// My own seat in it; `None`: I am not on the rings.
+    seat: Option<NodeId>,
+    /// The version by which everybody in it was known: of somebody unknown nobody can say that he is gone.
+    version_looked: i64,
+    /// When a view added somebody last; `None`: never.
+    added_at: Option<MonotonicUs>,
+    /// Since when somebody waits for keys that nobody can own; `None`: there are none.
+    vacant_since: Option<MonotonicUs>,
+}
+
+impl Rings {
+    pub const fn view(&self) -> &View {
+        &self.view
+    }
+
+    pub const fn version(&self) -> i64 {
+        self.view.version
+    }
+
+    /// Whether I am on the rings.
+    pub const fn is_seated(&self) -> bool {
+        self.seat.is_some()
+    }
+
+    pub fn is_me(&self, node: &NodeId) -> bool {
+        self.seat.as_ref() == Some(node)
+    }
+
+    pub fn owner<'a>(&'a self, key: &OwnedKey, place: &'a Place) -> Option<&'a NodeId> {
+        self.placement.owner(key, place)
+    }
+
+    pub fn is_mine(&self, key: &OwnedKey, place: &Place) -> bool {
+        self.owner(key, place).is_some_and(|node| self.is_me(node))
+    }
+
+    /// Takes over a later view; `age_us`: how long ago it was published, as far as known. Says whether it was later.
+    pub fn adopt(
+        &mut self,
+        me: Incarnation,
+        (now, age_us): (MonotonicUs, i64),
+        view: View,
+        timings: &Timings,
+    ) -> bool {
+        if view.version <= self.view.version {
+            return false;
+        }
+        if view.members.iter().any(|seat| !has_node(&self.view.members, &seat.node)) {
+            self.added_at = Some(now.plus(-age_us.clamp(0, timings.rebalance_us)));
+        }
+        if view.members != self.view.members {
+            self.placement = Placement::new(&view, timings.virtual_nodes);
+        }
+        self.seat = view.members.iter().find(|seat| seat.incarnation == me).map(|seat| seat.node.clone());
+        self.view = view;
+        true
+    }
+
+    /// Notes who was seen at this view.
+    pub fn looked(&mut self, now: MonotonicUs, members: &[Member]) {
+        self.version_looked = self.view.version;
+        let vacant = OWNING.iter().any(|role| {
+            let has_role = |seat: &&Seat| seat.roles.contains(role);
+            active(members).any(|seat| has_role(&seat))
+                && !self.unchanged(members).any(|seat| has_role(&seat))
+        });
+        let none = self.unchanged(members).next().is_none();
+        self.vacant_since = (vacant || none).then(|| self.vacant_since.unwrap_or(now));
+    }
+
+    /// Whether everybody in the view was seen since he entered: then no look is needed to go on.
+    pub fn knows_all(&mut self, members: &[Member]) -> bool {
+        let entered = |member: &&Member| member.state != State::Joining;
+        let known =
+            |seat: &Seat| members.iter().filter(entered).any(|m| m.seat.incarnation == seat.incarnation);
+        if self.view.members.iter().all(known) {
+            self.version_looked = self.view.version;
+        }
+        self.version_looked == self.view.version
+    }
+
+    /// The next view's members; `None` while this one is right. Who died or drains goes at once, and who came back under
+    /// his node id takes his old place at once, as no other key moves; others wait for their time.
+    pub fn proposal(&self, now: MonotonicUs, members: &[Member], timings: &Timings) -> Option<Vec<Seat>> {
+        if self.version_looked != self.view.version {
+            return None;
+        }
+        let staying = active(members).filter(|seat| has_node(&self.view.members, &seat.node));
+        let mut seats: Vec<_> = staying.cloned().collect();
+        let wait = match self.vacant_since {
+            Some(since) => Some(since.plus(timings.gather_us)),
+            None => self.added_at.map(|at| at.plus(timings.rebalance_us)),
+        };
+        if wait.is_none_or(|until| until <= now) {
+            let new: Vec<_> = active(members).filter(|seat| !has_node(&seats, &seat.node)).cloned().collect();
+            seats.extend(new);
+        } else if seats.len() < self.view.members.len() && self.unchanged(members).next().is_none() {
+            // After the loss of all nodes: the others come back as well.
+            return None;
+        }
+        seats.sort_unstable_by(|a, b| a.node.cmp(&b.node));
+        (!seats.is_empty() && seats != self.view.members).then_some(seats)
+    }
+
+    /// Members of the view that are active yet in the same life.
+    fn unchanged<'a>(&'a self, members: &'a [Member]) -> impl Iterator<Item = &'a Seat> {
+        let seated = |seat: &&Seat| self.view.members.iter().any(|old| old.incarnation == seat.incarnation);
+        active(members).filter(seated)
+    }
+}
+
+/// How long ago that was by the database's clock, which may have been stepped since.
+pub(super) const fn age_us(view: &View, now: DbTime) -> i64 {
+    now.0.saturating_sub(view.published_at.0)
+}
+
+fn active(members: &[Member]) -> impl Iterator<Item = &Seat> {
+    members.iter().filter(|member| member.state == State::Active).map(|member| &member.seat)
+}
+
+fn has_node(seats: &[Seat], node: &NodeId) -> bool {
+    seats.iter().any(|seat| seat.node == *node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(n: u128, state: State) -> Member {
+        let seat = Seat {
+            node: NodeId(format!("node-{n}")),
+            incarnation: Incarnation(n),
+            roles: vec![Role::Channels],
+            weight: 100,
+        };
+        Member { seat, state, address: String::new(), protocol: (1, 1), lease_until: DbTime(0) }
+    }
+
+    fn view(version: i64, members: &[Member]) -> View {
+        View {
+            version,
+            members: members.iter().map(|member| member.seat.clone()).collect(),
+            ..View::default()
+        }
+    }
+
+    #[test]
+    fn who_entered_since_the_look_is_not_left_out() {
+        let (now, timings) = (MonotonicUs(0), Timings::default());
+        let [a, b] = [1, 2].map(|n| member(n, State::Active));
+        for before in [vec![a.clone()], vec![a.clone(), member(2, State::Joining)]] {
+            let mut rings = Rings::default();
+            rings.adopt(Incarnation(1), (now, 0), view(1, std::slice::from_ref(&a)), &timings);
+            rings.looked(now, &before);
+            rings.adopt(Incarnation(1), (now, 0), view(2, &[a.clone(), b.clone()]), &timings);
+            assert!(!rings.knows_all(&before));
+            assert_eq!(rings.proposal(now, &before, &timings), None);
+            rings.looked(now, &[a.clone(), b.clone()]);
+            assert_eq!(rings.proposal(now, &[a.clone(), b.clone()], &timings), None);
+            let next = rings.proposal(now, std::slice::from_ref(&a), &timings);
+            assert_eq!(next, Some(vec![a.seat.clone()]), "he died: at once");
+        }
+    }
+
+    #[test]
+    fn who_comes_back_takes_his_place_at_once_and_another_waits() {
+        let (now, timings) = (MonotonicUs(0), Timings::default());
+        let (a, b, c) = (member(1, State::Active), member(2, State::Active), member(3, State::Active));
+        let mut again = b.clone();
+        again.seat.incarnation = Incarnation(20);
+        let mut rings = Rings::default();
+        rings.adopt(Incarnation(1), (now, 0), view(1, &[a.clone(), b]), &timings);
+        let members = [a.clone(), again.clone(), c.clone()];
+        rings.looked(now, &members);
+        assert_eq!(rings.proposal(now, &members, &timings), Some(vec![a.seat.clone(), again.seat.clone()]));
+        let later = now.plus(timings.rebalance_us);
+        assert_eq!(rings.proposal(later, &members, &timings), Some(vec![a.seat, again.seat, c.seat]));
+    }
+
+    #[test]
+    fn after_the_loss_of_all_nodes_the_first_one_back_waits_for_the_others() {
+        let (now, timings) = (MonotonicUs(0), Timings::default());
+        let [a, b] = [1, 2].map(|n| member(n, State::Active));
+        let mut again = a.clone();
+        again.seat.incarnation = Incarnation(10);
+        let mut rings = Rings::default();
+        rings.adopt(Incarnation(10), (now, 0), view(1, &[a, b]), &timings);
+        let members = [again.clone()];
+        rings.looked(now, &members);
+        assert_eq!(rings.proposal(now, &members, &timings), None);
+        assert_eq!(rings.proposal(now.plus(timings.gather_us), &members, &timings), Some(vec![again.seat]));
+    }
+}

@@ -1,0 +1,295 @@
+//! Does what the cluster decided: channels that are ours come into the directory, others leave it. One per node.
+//!
+//! Receives: the protocol's outputs, its own tick. Sends: drains to channel actors; tells the protocol which channels
+//! there are and which hand-overs are done. Owns: nothing that the directory and the protocol do not know.
+//! Dies: when an output cannot be done; the node then gives itself up and the others take over.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::{ChannelId, Partition, PartitionSet};
+use membership::ask::{From, Role};
+use membership::{Epoch, Incarnation, Input, NodeId, Output, OwnedKey, Place};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use storage::channels::{self, Channel};
+use storage::{Ownership as Owned, StorageError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Services;
+use crate::cluster::member::Outputs;
+use crate::cluster::roster::{Roster, Stale};
+use crate::cluster::{ChannelSlot, Gateway, Member, PeerCall, SlotSpec, gateway};
+use crate::messages::ChannelMsg;
+
+/// How often channels that were added or removed are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// Channels read at once.
+const PAGE: u32 = 500;
+/// The next owner's time to hear that a key is free.
+const HEIR_LIMIT: Duration = Duration::from_millis(500);
+/// Longest wait for one page.
+const STORAGE_TIMEOUT: Duration = Duration::from_secs(5);
+
+const CHANNEL: &str = "channel:";
+const QUEUE: &str = "queue:";
+
+/// What the actor works with.
+#[derive(Debug)]
+pub struct Ownership {
+    pub services: Arc<Services>,
+    pub roster: Arc<Roster>,
+    pub member: Member,
+    pub gateway: Gateway,
+    pub incarnation: Incarnation,
+    /// Taken at the first start: who missed an output must not go on.
+    pub outputs: Mutex<Option<Outputs>>,
+    /// The queue's partitions that this node reads.
+    pub partitions: watch::Sender<PartitionSet>,
+    /// Longest drain of a channel that goes to another node.
+    pub handoff_timeout: Duration,
+    /// Cancelled when this process is dead to the others.
+    pub died: CancellationToken,
+    /// Cancelled when everything was handed over.
+    pub left: CancellationToken,
+}
+
+#[derive(Debug)]
+pub enum OwnershipMsg {
+    Outputs(Vec<Output>),
+    Tick,
+    /// The protocol's thread ended.
+    Ended,
+}
+
+impl Actor for Ownership {
+    type Msg = OwnershipMsg;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<OwnershipMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+        let outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut outputs = outputs.ok_or("what the cluster decided meanwhile was not heard")?;
+        self.want_partitions().await;
+        self.roster.mark_all_stale();
+        myself.send_interval(TICK, || OwnershipMsg::Tick);
+        let listening = async move {
+            while let Some(outputs) = outputs.recv().await {
+                // An actor that is gone is not started again.
+                drop(myself.cast(OwnershipMsg::Outputs(outputs)));
+            }
+            drop(myself.cast(OwnershipMsg::Ended));
+        };
+        self.services.spawner.detach("membership", Box::pin(listening));
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<OwnershipMsg>,
+        message: OwnershipMsg,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            OwnershipMsg::Outputs(outputs) => self.apply(outputs),
+            OwnershipMsg::Tick => self.follow_channels().await,
+            OwnershipMsg::Ended => {
+                if !self.left.is_cancelled() {
+                    tracing::error!("the thread that keeps the lease ended");
+                    self.died.cancel();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Ownership {
+    fn apply(&self, outputs: Vec<Output>) {
+        let mut granted = Vec::new();
+        let mut freed: BTreeMap<NodeId, Vec<OwnedKey>> = BTreeMap::new();
+        for output in outputs {
+            match output {
+                Output::Granted { key, epoch, from } => {
+                    count_move(from);
+                    granted.extend(self.granted(&key, epoch));
+                }
+                Output::HandOver { key, epoch, .. } => {
+                    self.add(&mut granted);
+                    self.hand_over(key, epoch);
+                }
+                Output::Died => {
+                    tracing::error!("the database says that this incarnation is dead");
+                    self.died.cancel();
+                }
+                Output::Left => self.left.cancel(),
+                Output::View(view) => {
+                    metrics::gauge!("waddlebot_cluster_view").set(view.version as f64);
+                    tracing::info!(view = view.version, nodes = view.members.len(), "the ring changed");
+                }
+                Output::Released { key, to: Some(heir) } => freed.entry(heir).or_default().push(key),
+                // The others are done by the protocol's thread.
+                Output::Members
+                | Output::Released { to: None, .. }
+                | Output::Ask { .. }
+                | Output::Probe { .. }
+                | Output::Gate { .. } => {}
+            }
+        }
+        self.add(&mut granted);
+        for (heir, keys) in freed {
+            self.tell_heir(&heir, &keys);
+        }
+    }
+
+    /// Tells the next owner that keys are free; one that does not hear it looks a second later.
+    fn tell_heir(&self, heir: &NodeId, keys: &[OwnedKey]) {
+        let peer = self.gateway.peers().into_iter().find(|peer| peer.node == *heir);
+        let (Some(peer), Ok(body)) = (peer, serde_json::to_vec(keys)) else { return };
+        let gateway = self.gateway.clone();
+        let call = PeerCall::json(gateway::FREED, body, HEIR_LIMIT);
+        let work = async move {
+            if let Err(error) = gateway.send(&peer, call).await {
+                tracing::debug!(%error, "could not tell that keys are free");
+            }
+        };
+        self.services.spawner.detach("freed", Box::pin(work));
+    }
+
+    fn add(&self, granted: &mut Vec<SlotSpec>) {
+        if !granted.is_empty() {
+            tracing::info!(channels = granted.len(), "took channels over");
+            self.services.directory.add(std::mem::take(granted));
+        }
+    }
+
+    /// The channel to add; `None` for another kind of key, which is taken over here.
+    fn granted(&self, key: &OwnedKey, epoch: Epoch) -> Option<SlotSpec> {
+        if let Some(partition) = partition_of(key) {
+            self.partitions.send_modify(|partitions| *partitions = partitions.with(partition));
+            return None;
+        }
+        let channel = self.roster.get(channel_of(key)?)?;
+        Some(SlotSpec { ownership: Some(Owned { incarnation: self.incarnation, epoch }), ..channel })
+    }
+
+    /// Stops serving the key and says so once nothing is written or sent under it any more.
+    fn hand_over(&self, key: OwnedKey, epoch: Epoch) {
+        if let Some(partition) = partition_of(&key) {
+            let only = PartitionSet::NONE.with(partition);
+            self.partitions.send_modify(|partitions| *partitions = partitions.except(only));
+        }
+        let slot = channel_of(&key).and_then(|id| self.services.directory.remove(id));
+        let (member, limit) = (self.member.clone(), self.handoff_timeout);
+        let work = async move {
+            if let Some(slot) = slot {
+                drain(&slot, limit).await;
+            }
+            member.tell(Input::Drained { key, epoch }).await;
+        };
+        self.services.spawner.detach("hand_over", Box::pin(work));
+    }
+
+    async fn want_partitions(&self) {
+        let place = || Place { role: Role::Channels, affinity: None, pin: None };
+        let wanted = (0..Partition::COUNT).map(|number| (OwnedKey(format!("{QUEUE}{number}")), place()));
+        self.member.tell(Input::Wanted(wanted.collect())).await;
+    }
+
+    /// Takes note of channels that were added, renamed or removed.
+    async fn follow_channels(&self) {
+        let stale = self.roster.take_stale();
+        let done = match &stale {
+            Stale::Nothing => Ok(()),
+            Stale::Some(ids) => self.read_some(ids.iter().copied()).await,
+            Stale::All => self.read_all().await,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "cannot read which channels there are, trying again");
+            self.roster.put_back(stale);
+        }
+    }
+
+    async fn read_some(&self, ids: impl Iterator<Item = ChannelId>) -> Result<(), StorageError> {
+        for id in ids {
+            match in_time(channels::get(&self.services.db, id)).await? {
+                Some(channel) if channel.is_active => self.know(vec![channel]).await,
+                _ => self.forget(id).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_all(&self) -> Result<(), StorageError> {
+        let mut gone: HashSet<_> = self.roster.ids().into_iter().collect();
+        let mut after = None;
+        loop {
+            let page = in_time(channels::active_all(&self.services.db, after, PAGE)).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            for channel in &page {
+                gone.remove(&channel.id);
+            }
+            self.know(page).await;
+        }
+        for id in gone {
+            self.forget(id).await;
+        }
+        Ok(())
+    }
+
+    async fn know(&self, channels: Vec<Channel>) {
+        let wanted = channels.iter().map(|channel| {
+            let affinity = Some(channel.affinity_key.clone());
+            (key_of(channel.id), Place { role: Role::Channels, affinity, pin: None })
+        });
+        let wanted = wanted.collect();
+        self.roster.add(channels);
+        self.member.tell(Input::Wanted(wanted)).await;
+    }
+
+    async fn forget(&self, id: ChannelId) {
+        if self.roster.remove(id) {
+            self.member.tell(Input::Unwanted(key_of(id))).await;
+        }
+    }
+}
+
+fn count_move(from: From) {
+    let reason = match from {
+        From::Nobody => "new",
+        From::Released(_) => "handed_over",
+        From::Dead(_) => "owner_died",
+        From::Mine => return,
+    };
+    metrics::counter!("waddlebot_ownership_moves_total", "reason" => reason).increment(1);
+}
+
+/// Lets the channel's actor finish what it has, within `limit`.
+async fn drain(slot: &ChannelSlot, limit: Duration) {
+    let Some(actor) = slot.actor() else { return };
+    if actor.cast(ChannelMsg::Drain).is_err() {
+        return;
+    }
+    if actor.get_cell().wait(Some(limit)).await.is_err() {
+        tracing::warn!(channel.key = %slot.key(), "did not finish in time to be handed over, stopped");
+        actor.kill();
+    }
+}
+
+fn key_of(id: ChannelId) -> OwnedKey {
+    OwnedKey(format!("{CHANNEL}{id}"))
+}
+
+fn channel_of(key: &OwnedKey) -> Option<ChannelId> {
+    ChannelId::parse(key.0.strip_prefix(CHANNEL)?)
+}
+
+fn partition_of(key: &OwnedKey) -> Option<Partition> {
+    Partition::new(key.0.strip_prefix(QUEUE)?.parse().ok()?)
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, StorageError>>) -> Result<T, StorageError> {
+    tokio::time::timeout(STORAGE_TIMEOUT, answer).await.unwrap_or(Err(StorageError::Timeout))
+}
