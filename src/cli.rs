@@ -20,6 +20,8 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
+pub use output::{say, say_part, tell};
+
 /// What was refused or failed, in the process's exit code; wrong usage is 2, from the parser.
 const FAILED: u8 = 1;
 

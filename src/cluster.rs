@@ -1,10 +1,11 @@
-//! Who owns which channel, and how an event gets there. One node for now: everything is ours.
+//! Who owns which channel, and how an event gets there.
 
 pub mod directory;
 pub mod gateway;
 pub mod links;
 pub mod member;
 pub mod peer_tls;
+pub mod relay;
 pub mod roster;
 mod send_gate;
 pub mod slot;

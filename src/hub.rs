@@ -31,6 +31,7 @@ mod ask;
 mod changing;
 mod client;
 mod collector;
+mod everywhere;
 mod health;
 mod healthz;
 mod home;

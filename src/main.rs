@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use waddlebot::cli::{self, Cli, Command, Env, RunArgs};
+use waddlebot::cli::{self, Cli, Command, Env, RunArgs, say, say_part, tell};
 use waddlebot::config::Config;
 use waddlebot::run::{self as running, EXIT_BURIED};
 use waddlebot::supervision::{boot, tree};
@@ -28,7 +28,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Err(Command::Run(args)) => run(args, env).await,
             Err(Command::Migrate { config }) => migrate(config.as_deref(), env).await,
             Err(_) => {
-                print!("{}", tree::picture());
+                say_part(tree::picture());
                 Ok(ExitCode::SUCCESS)
             }
         }
@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<ExitCode> {
         running::start_again();
     }
     ended.or_else(|error| {
-        eprintln!("waddlebot: {error:#}");
+        tell(format_args!("waddlebot: {error:#}"));
         Ok(ExitCode::FAILURE)
     })
 }
@@ -55,7 +55,7 @@ async fn run(args: RunArgs, mut env: Env) -> anyhow::Result<ExitCode> {
 async fn migrate(config: Option<&std::path::Path>, env: Env) -> anyhow::Result<ExitCode> {
     let config = Config::load(config, env.into_iter())?;
     let db = boot::open_storage(&config, None).await?;
-    println!("schema version {}", db.schema_version().await?);
+    say(format_args!("schema version {}", db.schema_version().await?));
     db.close().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -27,7 +27,7 @@ use parts::Wiring;
 use spawner::NodeSpawner;
 use supervisor::{Supervisor, SupervisorMsg};
 use tree::Part;
-use watchdog::{LastAbort, Pulse, Watchdog};
+use watchdog::{Pulse, Watchdog};
 
 pub mod boot;
 pub mod clustering;
@@ -96,6 +96,7 @@ impl Node {
         let redis = boot::redis(&config, &background).await?;
         let incarnation = Incarnation(rand::make_rng::<SmallRng>().random());
         let db = boot::open_storage(&config, config.cluster.enabled.then_some(incarnation)).await?;
+        let poll_slots = boot::poll_slots(&config, &db, incarnation).await?;
 
         let spawner = Arc::new(NodeSpawner::default());
         let sampler = memory::Sampler::open(&config.limits)?;
@@ -103,14 +104,13 @@ impl Node {
         let notes = Arc::clone(&events.recorder);
         let directory = boot::directory(&config, sampler.memory(), notes, Arc::clone(&spawner));
         let (directory, clustering) = clustering::join(&config, incarnation, directory, &background).await?;
-        let last_abort = LastAbort::take(&config.node.data_dir);
         let (http, urls) = boot::http_clients(&config)?;
         let services = boot::services(
             &config,
             (db, urls),
             (directory, events),
             (Arc::clone(&spawner), incarnation),
-            last_abort,
+            poll_slots,
         );
         let services = Arc::new(services);
         spawner.serve(Arc::clone(&services));
@@ -142,7 +142,7 @@ impl Node {
         let parts = wanted.map(|part| parts::child(*part, &wiring)).collect();
         let (root, ended) = Actor::spawn(None, Supervisor { name: "node" }, parts).await?;
         spawner.root.store(Some(Arc::new(root.clone())));
-        Self::watch(&config, &services, sampler, &background)?;
+        Self::watch(&config, &wiring, sampler, &background)?;
         keep_metrics(recorder, &background);
         let data_dir = config.node.data_dir.clone();
         Ok(Self {
@@ -162,16 +162,17 @@ impl Node {
 
     fn watch(
         config: &Config,
-        services: &Services,
+        wiring: &Wiring,
         memory: memory::Sampler,
         background: &TaskTracker,
     ) -> anyhow::Result<()> {
         let pulse = Arc::new(Pulse::default());
         let watchdog = Watchdog {
-            polls: Arc::clone(&services.poll_slots),
+            polls: Arc::clone(&wiring.services.poll_slots),
             pulse: Arc::clone(&pulse),
             abort_after: config.node.watchdog,
-            data_dir: config.node.data_dir.clone(),
+            member: wiring.clustering.as_ref().map(|clustering| clustering.member.clone()),
+            incarnation: wiring.services.incarnation.clone(),
             memory,
         };
         watchdog.start().context("no thread for the watchdog")?;

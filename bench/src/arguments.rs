@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::chaos;
 use crate::subject::Transport;
 
 pub(crate) const USAGE: &str = "usage: waddlebot-bench [--bot PATH] [options]   measure, and print Markdown
@@ -28,12 +29,14 @@ pub(crate) const USAGE: &str = "usage: waddlebot-bench [--bot PATH] [options]   
   --postgres URL        a server on which databases may be made; without it --effects measures SQLite only
   --redis URL           a server whose databases 0 to 2 and 13 to 15 may be used
        waddlebot-bench bare-client ADDRESS N_CHANNELS     the twitch-irc client that is measured beside it
-       waddlebot-bench echo-loop ADDRESS N_CHANNELS       the least that a bot could do";
+       waddlebot-bench echo-loop ADDRESS N_CHANNELS       the least that a bot could do
+       waddlebot-bench chaos …                            a cluster whose parts fail; `chaos --help` says more";
 
 /// What shall be done.
 pub(crate) enum Command {
     Help,
     Measure(Box<Plan>),
+    Chaos(chaos::Plan),
     BareClient(Target),
     EchoLoop(Target),
 }
@@ -101,6 +104,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
     match arguments.first().map(String::as_str) {
         Some("bare-client") => parse_target(&arguments[1..]).map(Command::BareClient),
         Some("echo-loop") => parse_target(&arguments[1..]).map(Command::EchoLoop),
+        Some("chaos") => chaos::parse(&arguments[1..])
+            .map(Command::Chaos)
+            .map_err(|problem| format!("{problem}\n{}", chaos::USAGE)),
         Some("--help" | "help") => Ok(Command::Help),
         _ => parse_plan(&arguments).map(Box::new).map(Command::Measure),
     }

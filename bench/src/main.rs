@@ -4,6 +4,7 @@
 
 mod arguments;
 mod bare_client;
+mod chaos;
 mod cores;
 mod echo_loop;
 mod effects;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Ok(Command::EchoLoop(target)) => {
             worker_runtime().and_then(|runtime| runtime.block_on(echo_loop::run(target)))
         }
+        Ok(Command::Chaos(plan)) => worker_runtime().and_then(|runtime| runtime.block_on(chaos::run(&plan))),
         Ok(Command::Measure(plan)) => measure(&plan),
         Err(problem) => {
             eprintln!("{problem}\n{}", arguments::USAGE);

@@ -38,7 +38,7 @@ pub struct ModuleActor {
 /// The module and the slot in which the watchdog sees its polls.
 pub struct Running {
     module: Box<dyn Module>,
-    polls: Arc<PollSlot>,
+    polls: PollSlot,
 }
 
 /// Where the replies of a call go.
@@ -55,7 +55,7 @@ impl Actor for ModuleActor {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<ModuleMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
-        let polls = self.services.poll_slots.register(self.slot.key(), self.spec.name);
+        let polls = self.services.poll_slots.register(self.slot.id, self.spec.name);
         let up = ChannelMsg::ModuleUp {
             module: self.spec.name,
             generation: self.request.generation,

@@ -41,11 +41,15 @@ pub const MODULES: &[ModuleSpec] = &[
     #[cfg(feature = "test-support")]
     faults::SPINNER,
     #[cfg(feature = "test-support")]
+    faults::OVERFLOW,
+    #[cfg(feature = "test-support")]
     faults::FATAL,
     #[cfg(feature = "test-support")]
     faults::LINES,
     #[cfg(feature = "test-support")]
     faults::HOARD,
+    #[cfg(feature = "test-support")]
+    faults::LEDGER,
 ];
 
 /// The rows, indexed by module and by command name.

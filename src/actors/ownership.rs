@@ -4,16 +4,17 @@
 //! there are and which hand-overs are done. Owns: nothing that the directory and the protocol do not know.
 //! Dies: when an output cannot be done; the node then gives itself up and the others take over.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::{ChannelId, Partition, PartitionSet};
 use membership::ask::{From, Role};
 use membership::{Epoch, Incarnation, Input, NodeId, Output, OwnedKey, Place};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use storage::channels::{self, Channel};
-use storage::{Ownership as Owned, StorageError};
+use storage::{Ownership as Owned, StorageError, pins};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +32,8 @@ const PAGE: u32 = 500;
 const HEIR_LIMIT: Duration = Duration::from_millis(500);
 /// Longest wait for one page.
 const STORAGE_TIMEOUT: Duration = Duration::from_secs(5);
+
+const LEAVE_POLL: Duration = Duration::from_millis(20);
 
 const CHANNEL: &str = "channel:";
 const QUEUE: &str = "queue:";
@@ -53,6 +56,8 @@ pub struct Ownership {
     pub died: CancellationToken,
     /// Cancelled when everything was handed over.
     pub left: CancellationToken,
+    /// It owns nothing any more and gives away what it still hears.
+    pub has_left: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -65,10 +70,15 @@ pub enum OwnershipMsg {
 
 impl Actor for Ownership {
     type Msg = OwnershipMsg;
-    type State = ();
+    /// Keys that are being handed over, and since when.
+    type State = BTreeMap<OwnedKey, Instant>;
     type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<OwnershipMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<OwnershipMsg>,
+        (): (),
+    ) -> Result<Self::State, ActorProcessingErr> {
         let outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut outputs = outputs.ok_or("what the cluster decided meanwhile was not heard")?;
         self.want_partitions().await;
@@ -82,20 +92,21 @@ impl Actor for Ownership {
             drop(myself.cast(OwnershipMsg::Ended));
         };
         self.services.spawner.detach("membership", Box::pin(listening));
-        Ok(())
+        self.relay();
+        Ok(BTreeMap::new())
     }
 
     async fn handle(
         &self,
         _: ActorRef<OwnershipMsg>,
         message: OwnershipMsg,
-        (): &mut (),
+        leaving: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            OwnershipMsg::Outputs(outputs) => self.apply(outputs),
+            OwnershipMsg::Outputs(outputs) => self.apply(outputs, leaving),
             OwnershipMsg::Tick => self.follow_channels().await,
             OwnershipMsg::Ended => {
-                if !self.left.is_cancelled() {
+                if !self.has_left.load(Ordering::Relaxed) {
                     tracing::error!("the thread that keeps the lease ended");
                     self.died.cancel();
                 }
@@ -106,8 +117,8 @@ impl Actor for Ownership {
 }
 
 impl Ownership {
-    fn apply(&self, outputs: Vec<Output>) {
-        let mut granted = Vec::new();
+    fn apply(&self, outputs: Vec<Output>, leaving: &mut BTreeMap<OwnedKey, Instant>) {
+        let (mut granted, mut released) = (Vec::new(), Vec::new());
         let mut freed: BTreeMap<NodeId, Vec<OwnedKey>> = BTreeMap::new();
         for output in outputs {
             match output {
@@ -115,32 +126,66 @@ impl Ownership {
                     count_move(from);
                     granted.extend(self.granted(&key, epoch));
                 }
-                Output::HandOver { key, epoch, .. } => {
+                Output::HandOver { key, epoch, to } => {
                     self.add(&mut granted);
-                    self.hand_over(key, epoch);
+                    leaving.insert(key.clone(), Instant::now());
+                    self.hand_over(key, epoch, to.is_some());
                 }
                 Output::Died => {
                     tracing::error!("the database says that this incarnation is dead");
                     self.died.cancel();
                 }
-                Output::Left => self.left.cancel(),
+                Output::Left => self.leave(),
                 Output::View(view) => {
                     metrics::gauge!("waddlebot_cluster_view").set(view.version as f64);
                     tracing::info!(view = view.version, nodes = view.members.len(), "the ring changed");
                 }
-                Output::Released { key, to: Some(heir) } => freed.entry(heir).or_default().push(key),
+                Output::Released { key, to } => {
+                    released.extend(channel_of(&key));
+                    if let Some(since) = leaving.remove(&key) {
+                        metrics::histogram!("waddlebot_handoff_seconds").record(since.elapsed());
+                    }
+                    if let Some(heir) = to {
+                        freed.entry(heir).or_default().push(key);
+                    }
+                }
                 // The others are done by the protocol's thread.
-                Output::Members
-                | Output::Released { to: None, .. }
-                | Output::Ask { .. }
-                | Output::Probe { .. }
-                | Output::Gate { .. } => {}
+                Output::Members | Output::Ask { .. } | Output::Probe { .. } | Output::Gate { .. } => {}
             }
         }
         self.add(&mut granted);
+        self.services.directory.relay().released(&released);
         for (heir, keys) in freed {
             self.tell_heir(&heir, &keys);
         }
+    }
+
+    /// Hands on what is heard of channels that were given away, until this node is gone.
+    fn relay(&self) {
+        let (directory, gateway) = (Arc::clone(&self.services.directory), self.gateway.clone());
+        let (left, died) = (self.left.clone(), self.died.clone());
+        let relaying = async move {
+            tokio::select! {
+                () = directory.relay().run(&directory, &gateway) => {}
+                () = left.cancelled() => {}
+                () = died.cancelled() => {}
+            }
+        };
+        self.services.spawner.detach("relay", Box::pin(relaying));
+    }
+
+    /// Nothing is owned here any more; what is still heard goes to its new owners first.
+    fn leave(&self) {
+        self.has_left.store(true, Ordering::Relaxed);
+        let directory = Arc::clone(&self.services.directory);
+        let (left, died) = (self.left.clone(), self.died.clone());
+        let work = async move {
+            while !directory.relay().is_idle() && !died.is_cancelled() {
+                tokio::time::sleep(LEAVE_POLL).await;
+            }
+            left.cancel();
+        };
+        self.services.spawner.detach("leave", Box::pin(work));
     }
 
     /// Tells the next owner that keys are free; one that does not hear it looks a second later.
@@ -175,12 +220,14 @@ impl Ownership {
     }
 
     /// Stops serving the key and says so once nothing is written or sent under it any more.
-    fn hand_over(&self, key: OwnedKey, epoch: Epoch) {
+    fn hand_over(&self, key: OwnedKey, epoch: Epoch, has_heir: bool) {
         if let Some(partition) = partition_of(&key) {
             let only = PartitionSet::NONE.with(partition);
             self.partitions.send_modify(|partitions| *partitions = partitions.except(only));
         }
-        let slot = channel_of(&key).and_then(|id| self.services.directory.remove(id));
+        let directory = &self.services.directory;
+        let slot = channel_of(&key)
+            .and_then(|id| if has_heir { directory.give_away(id) } else { directory.remove(id) });
         let (member, limit) = (self.member.clone(), self.handoff_timeout);
         let work = async move {
             if let Some(slot) = slot {
@@ -214,7 +261,10 @@ impl Ownership {
     async fn read_some(&self, ids: impl Iterator<Item = ChannelId>) -> Result<(), StorageError> {
         for id in ids {
             match in_time(channels::get(&self.services.db, id)).await? {
-                Some(channel) if channel.is_active => self.know(vec![channel]).await,
+                Some(channel) if channel.is_active => {
+                    let pin = in_time(pins::get(&self.services.db, id)).await?;
+                    self.know(vec![channel], |_| pin.clone()).await;
+                }
                 _ => self.forget(id).await,
             }
         }
@@ -222,6 +272,7 @@ impl Ownership {
     }
 
     async fn read_all(&self) -> Result<(), StorageError> {
+        let pins = self.read_pins().await?;
         let mut gone: HashSet<_> = self.roster.ids().into_iter().collect();
         let mut after = None;
         loop {
@@ -231,7 +282,7 @@ impl Ownership {
             for channel in &page {
                 gone.remove(&channel.id);
             }
-            self.know(page).await;
+            self.know(page, |id| pins.get(&id).cloned()).await;
         }
         for id in gone {
             self.forget(id).await;
@@ -239,13 +290,25 @@ impl Ownership {
         Ok(())
     }
 
-    async fn know(&self, channels: Vec<Channel>) {
-        let wanted = channels.iter().map(|channel| {
-            let affinity = Some(channel.affinity_key.clone());
-            (key_of(channel.id), Place { role: Role::Channels, affinity, pin: None })
-        });
-        let wanted = wanted.collect();
+    async fn read_pins(&self) -> Result<HashMap<ChannelId, String>, StorageError> {
+        let mut nodes = HashMap::new();
+        let mut after = None;
+        loop {
+            let page = in_time(pins::list(&self.services.db, after, PAGE)).await?;
+            let Some(last) = page.last() else { return Ok(nodes) };
+            after = Some(last.channel_id);
+            nodes.extend(page.into_iter().map(|pin| (pin.channel_id, pin.node)));
+        }
+    }
+
+    async fn know(&self, channels: Vec<Channel>, pin_of: impl Fn(ChannelId) -> Option<String>) {
+        let ids: Vec<_> = channels.iter().map(|channel| channel.id).collect();
         self.roster.add(channels);
+        let place = |id: ChannelId| {
+            self.roster.pin(id, pin_of(id).map(NodeId));
+            Some((key_of(id), self.roster.place(id)?))
+        };
+        let wanted = ids.into_iter().filter_map(place).collect();
         self.member.tell(Input::Wanted(wanted)).await;
     }
 

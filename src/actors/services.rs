@@ -50,8 +50,6 @@ pub struct Services {
     pub loads: Arc<Semaphore>,
     /// Where the watchdog sees which module is being polled.
     pub poll_slots: Arc<PollSlots>,
-    /// (channel key, module) pairs that stopped the last process: their breakers start open.
-    pub suspects: Vec<(String, String)>,
 }
 
 /// How many channels may read their tables at the same time: enough to keep the storage busy, few enough that each
@@ -64,11 +62,6 @@ impl Services {
     /// How long a module or channel may be idle: while memory is short it is let go soon, so that memory comes back.
     pub fn idle_limit(&self) -> Duration {
         idle_limit(self.limits.module_idle, self.directory.memory().pressure())
-    }
-
-    /// Whether this pair stood still when the last process was aborted.
-    pub fn is_suspect(&self, slot: &ChannelSlot, module: &str) -> bool {
-        self.suspects.iter().any(|(key, name)| name == module && *key == slot.key())
     }
 
     /// Hands a reply to where it goes. While the channel is recorded, what it says is kept.

@@ -8,7 +8,7 @@ use domain::ChannelKey;
 use serde_json::json;
 
 use super::client::Client;
-use super::output::{Failure, field, print_json, table};
+use super::output::{Failure, field, print_json, say, say_part, table, tell, tell_part};
 
 mod looking_back;
 
@@ -60,7 +60,7 @@ pub(super) async fn run(client: &Client, command: ChannelsCommand, json: bool) -
             if json {
                 print_json(&removed);
             } else {
-                println!("{} removed", field(&removed, "key"));
+                say(format_args!("{} removed", field(&removed, "key")));
             }
             Ok(())
         }
@@ -77,9 +77,9 @@ async fn add(client: &Client, key: &str, community_of: Option<&str>, json: bool)
     if json {
         print_json(&added);
     } else if added["added"] == true {
-        println!("{} added; type !ping there", field(&added, "key"));
+        say(format_args!("{} added; type !ping there", field(&added, "key")));
     } else {
-        println!("{} was there already", field(&added, "key"));
+        say(format_args!("{} was there already", field(&added, "key")));
     }
     Ok(())
 }
@@ -96,9 +96,9 @@ async fn list(client: &Client, json: bool) -> Result<(), Failure> {
             ["key", "platform_id", "running", "mailbox", "lines"].map(|name| field(channel, name)).to_vec()
         })
         .collect();
-    print!("{}", table(&["channel", "platform id", "running", "waiting", "lines"], &rows));
+    say_part(table(&["channel", "platform id", "running", "waiting", "lines"], &rows));
     if rows.is_empty() {
-        println!("none yet; add one with `waddlebot channels add twitch:your_channel`");
+        say("none yet; add one with `waddlebot channels add twitch:your_channel`");
     }
     Ok(())
 }
@@ -118,17 +118,17 @@ async fn import(client: &Client, file: &Path, json: bool) -> Result<(), Failure>
         n_done += chunk.len();
         n_added += imported["added"].as_u64().unwrap_or(0);
         if shows_progress {
-            eprint!("\r{n_done} of {} channels", keys.len());
+            tell_part(format_args!("\r{n_done} of {} channels", keys.len()));
         }
     }
     if shows_progress {
-        eprintln!();
+        tell("");
     }
     let n_known = n_done as u64 - n_added;
     if json {
         print_json(&json!({ "added": n_added, "known": n_known }));
     } else {
-        println!("{n_added} added, {n_known} were there already");
+        say(format_args!("{n_added} added, {n_known} were there already"));
     }
     Ok(())
 }

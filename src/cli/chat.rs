@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 
 use super::client::Client;
-use super::output::{Failure, visible};
+use super::output::{Failure, say, tell, visible};
 
 /// Longest line, in bytes; the rest is dropped.
 const LINE_BYTES_MAX: usize = 16 << 10;
@@ -28,15 +28,18 @@ pub struct ChatArgs {
 pub(super) async fn talk(client: &Client, args: ChatArgs, json: bool) -> Result<(), Failure> {
     let status = client.get(&["status"], &[]).await?;
     let node = status["node"].as_str().unwrap_or("?");
-    eprintln!("In {} on node {node}. Type !ping; @ann !ping says it as ann; Ctrl-D ends.", args.channel);
+    tell(format_args!(
+        "In {} on node {node}. Type !ping; @ann !ping says it as ann; Ctrl-D ends.",
+        args.channel
+    ));
     let mut input = BufReader::new(tokio::io::stdin());
     while let Some(line) = next_line(&mut input).await.map_err(|error| Failure::said(error.to_string()))? {
         let Some(event) = event_of(&args, &line)? else { continue };
         match client.post(&["router", "events"], &event).await {
-            Ok(handled) if json => println!("{handled}"),
+            Ok(handled) if json => say(handled),
             Ok(handled) => print_replies(&handled),
-            Err(Failure::Said(words)) if json => println!("{}", json!({ "error": words })),
-            Err(Failure::Said(words)) => eprintln!("({})", visible(&words)),
+            Err(Failure::Said(words)) if json => say(json!({ "error": words })),
+            Err(Failure::Said(words)) => tell(format_args!("({})", visible(&words))),
             Err(Failure::Printed) => {}
         }
     }
@@ -91,10 +94,10 @@ fn event_of(args: &ChatArgs, line: &str) -> Result<Option<Value>, Failure> {
 fn print_replies(handled: &Value) {
     if let Some(response) = handled["response"].as_str() {
         for line in response.lines() {
-            println!("bot: {}", visible(line));
+            say(format_args!("bot: {}", visible(line)));
         }
     } else if handled["success"] == Value::Bool(false) {
-        eprintln!("({})", visible(handled["status"].as_str().unwrap_or("nothing happened")));
+        tell(format_args!("({})", visible(handled["status"].as_str().unwrap_or("nothing happened"))));
     }
 }
 

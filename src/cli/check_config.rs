@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::Env;
-use super::output::{Failure, print_json};
+use super::output::{Failure, print_json, say};
 use crate::config::{Config, Problem};
 
 pub(super) fn check(file: &Path, env: Env, json: bool) -> Result<(), Failure> {
@@ -19,13 +19,13 @@ pub(super) fn check(file: &Path, env: Env, json: bool) -> Result<(), Failure> {
         print_json(&json!({ "valid": problems.is_empty(), "problems": listed, "warnings": warnings }));
     } else {
         for problem in &problems {
-            println!("{problem}");
+            say(problem);
         }
         for warning in &warnings {
-            println!("warning: {warning}");
+            say(format_args!("warning: {warning}"));
         }
         if problems.is_empty() {
-            println!("{} is good", file.display());
+            say(format_args!("{} is good", file.display()));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(Failure::Printed) }

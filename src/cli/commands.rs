@@ -5,7 +5,7 @@ use domain::Level;
 use serde_json::{Map, Value, json};
 
 use super::client::Client;
-use super::output::{Failure, field, print_json, table};
+use super::output::{Failure, field, print_json, say, say_part, table};
 
 /// What can be done with commands.
 #[derive(Debug, Subcommand)]
@@ -108,7 +108,7 @@ pub(super) async fn run(client: &Client, command: CommandsCommand, json: bool) -
     if json {
         print_json(&done);
     } else {
-        println!("!{} {verb}", field(&done, "name"));
+        say(format_args!("!{} {verb}", field(&done, "name")));
     }
     Ok(())
 }
@@ -138,7 +138,7 @@ async fn list(client: &Client, place: &Place, json: bool) -> Result<(), Failure>
     let columns = ["name", "level", "cooldown_secs", "enabled", "scope", "response"];
     let rows: Vec<Vec<String>> =
         commands.iter().map(|command| columns.map(|name| field(command, name)).to_vec()).collect();
-    print!("{}", table(&["command", "level", "cooldown", "enabled", "scope", "answer"], &rows));
+    say_part(table(&["command", "level", "cooldown", "enabled", "scope", "answer"], &rows));
     Ok(())
 }
 

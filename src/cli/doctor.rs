@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 
-use super::output::{Failure, print_json, visible};
+use super::output::{Failure, print_json, say, visible};
 use super::{Env, NodeArgs};
 use crate::config::Config;
 
@@ -80,7 +80,7 @@ pub(super) async fn examine(config: Option<&Path>, args: &NodeArgs, env: Env) ->
         print_json(&json!({ "healthy": is_well, "checks": findings }));
     } else {
         for Finding { verdict, name, message } in &findings {
-            println!("{:<4}  {name}: {}", verdict.as_str(), visible(message));
+            say(format_args!("{:<4}  {name}: {}", verdict.as_str(), visible(message)));
         }
     }
     if is_well { Ok(()) } else { Err(Failure::Printed) }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::client::Client;
-use super::output::{Failure, field, print_json, table};
+use super::output::{Failure, field, print_json, say, say_part, table, visible};
 
 /// Columns: what stands above them, and the field.
 const COLUMNS: [(&str, &str); 8] = [
@@ -27,9 +27,16 @@ pub(super) async fn show(client: &Client, channel: Option<&str>, json: bool) -> 
     let header = COLUMNS.map(|(title, _)| title);
     let row = |module: &Value| COLUMNS.map(|(_, name)| field(module, name)).to_vec();
     let rows: Vec<Vec<String>> = answer["modules"].as_array().into_iter().flatten().map(row).collect();
-    print!("{}", table(&header, &rows));
+    say_part(table(&header, &rows));
     if answer["partial"] == true {
-        println!("{} channels did not answer and are not counted here", field(&answer, "missing"));
+        let nodes: Vec<_> =
+            answer["missing"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        say(format_args!(
+            "not counted here: {} channels that did not answer{}{}",
+            field(&answer, "missing_channels"),
+            if nodes.is_empty() { "" } else { ", and those of the silent nodes " },
+            visible(&nodes.join(", ")),
+        ));
     }
     Ok(())
 }

@@ -1,4 +1,9 @@
 //! What is printed: results on standard output, failures on standard error, JSON for programs.
+//!
+//! Who reads may stop reading (`waddlebot … | head -1`): then the rest goes nowhere, where the standard macros would panic.
+
+use std::fmt::Display;
+use std::io::{Write, stderr, stdout};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -26,15 +31,35 @@ impl Failure {
                 print_json(&json!({ "success": false, "error": { "message": text } }));
             }
             Self::Said(text) => {
-                eprintln!("{}", visible(text));
+                tell(visible(text));
             }
         }
     }
 }
 
+/// Prints a line of the result.
+pub fn say(text: impl Display) {
+    drop(writeln!(stdout(), "{text}"));
+}
+
+/// Prints a part of the result that brings its own line ends.
+pub fn say_part(text: impl Display) {
+    drop(write!(stdout(), "{text}"));
+}
+
+/// Prints a line beside the result.
+pub fn tell(text: impl Display) {
+    drop(writeln!(stderr(), "{text}"));
+}
+
+/// Prints a part of a line beside the result.
+pub fn tell_part(text: impl Display) {
+    drop(write!(stderr(), "{text}"));
+}
+
 /// Prints a value as one JSON document.
 pub(super) fn print_json(value: &impl Serialize) {
-    println!("{}", serde_json::to_string_pretty(value).expect("what is printed is made of plain values"));
+    say(serde_json::to_string_pretty(value).expect("what is printed is made of plain values"));
 }
 
 /// Text from elsewhere as a terminal may show it: control characters could move the cursor or worse.

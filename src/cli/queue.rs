@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::output::{Failure, field, print_json, table};
+use super::output::{Failure, field, print_json, say, say_part, table};
 
 /// What can be done with the queue.
 #[derive(Debug, Subcommand)]
@@ -71,7 +71,7 @@ fn tell(json: bool, answer: &Value, text: &str) {
     if json {
         print_json(answer);
     } else {
-        println!("{text}");
+        say(text);
     }
 }
 
@@ -84,7 +84,7 @@ async fn status(client: &Client, json: bool) -> Result<(), Failure> {
     let columns = ["topic", "state", "messages", "oldest_age_secs"];
     let row = |depth: &Value| columns.map(|name| field(depth, name)).to_vec();
     let rows: Vec<Vec<String>> = answer["depths"].as_array().into_iter().flatten().map(row).collect();
-    print!("{}", table(&["topic", "state", "messages", "oldest (s)"], &rows));
+    say_part(table(&["topic", "state", "messages", "oldest (s)"], &rows));
     Ok(())
 }
 
@@ -97,7 +97,7 @@ async fn list(client: &Client, json: bool) -> Result<(), Failure> {
     let columns = ["id", "topic", "attempts", "died_at", "message_id", "reason"];
     let rows: Vec<Vec<String>> =
         letters.iter().map(|letter| columns.map(|name| field(letter, name)).to_vec()).collect();
-    print!("{}", table(&["id", "topic", "attempts", "died", "message", "reason"], &rows));
+    say_part(table(&["id", "topic", "attempts", "died", "message", "reason"], &rows));
     Ok(())
 }
 

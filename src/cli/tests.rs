@@ -34,6 +34,9 @@ fn the_command_line_is_whole() {
         "waddlebot commands add hi Hello $(user) --global",
         "waddlebot --url http://x:1 modules --channel twitch:ann",
         "waddlebot doctor",
+        "waddlebot cluster move twitch:ann node-2",
+        "waddlebot cluster move twitch:ann --to node-2 --json",
+        "waddlebot cluster move twitch:ann --unpin",
     ] {
         assert!(parsed(line).is_ok(), "{line}");
     }
@@ -44,6 +47,8 @@ fn the_command_line_is_whole() {
         "waddlebot commands add hi --global",
         "waddlebot commands list --global --channel twitch:ann",
         "waddlebot channels record twitch:ann",
+        "waddlebot cluster move twitch:ann",
+        "waddlebot cluster move twitch:ann node-2 --unpin",
         "waddlebot channels why twitch:ann --user bob --message 42",
     ] {
         let error = parsed(line).unwrap_err();

@@ -5,13 +5,14 @@
 //! a chat line never comes to the map and its lock.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use chrono::{DateTime, Utc};
 use domain::{ChannelId, ChannelKey, Platform};
 use storage::{ChangeKind, Made};
 use tokio::sync::watch;
 
+use super::relay::Relay;
 use super::roster::Roster;
 use super::send_gate::SendGate;
 use super::slot::{ChannelSlot, SlotSpec};
@@ -27,6 +28,24 @@ struct Maps {
     by_id: HashMap<ChannelId, Arc<ChannelSlot>>,
     /// By login, and by the platform's id where it is known.
     by_name: HashMap<(Platform, String), Arc<ChannelSlot>>,
+    /// Taken out, while somebody works on what they have.
+    ending: HashMap<ChannelId, Weak<ChannelSlot>>,
+}
+
+impl Maps {
+    fn remove(&mut self, id: ChannelId) -> Option<Arc<ChannelSlot>> {
+        let slot = self.by_id.remove(&id)?;
+        let names = slot.platform_id().map(|platform_id| platform_id.to_string());
+        for name in names.into_iter().chain([slot.login.clone()]) {
+            let key = (slot.platform, name);
+            if self.by_name.get(&key).is_some_and(|other| other.id == id) {
+                self.by_name.remove(&key);
+            }
+        }
+        self.ending.retain(|_, ending| ending.strong_count() > 0);
+        self.ending.insert(id, Arc::downgrade(&slot));
+        Some(slot)
+    }
 }
 
 /// The node's channels by id and by name.
@@ -41,6 +60,8 @@ pub struct Directory {
     gate: Arc<SendGate>,
     /// Every channel of the cluster. `None`: this node owns all there are.
     roster: Option<Arc<Roster>>,
+    /// Channels that were given away and are still heard.
+    relay: Relay,
     /// Until when which channels are recorded.
     recordings: Mutex<HashMap<ChannelId, DateTime<Utc>>>,
     channel_bound: usize,
@@ -63,6 +84,7 @@ impl Directory {
             recorder: Arc::default(),
             gate: Arc::new(SendGate::open()),
             roster: None,
+            relay: Relay::default(),
             recordings: Mutex::default(),
             channel_bound,
             lines_wanted: false,
@@ -154,7 +176,7 @@ impl Directory {
     /// Adds channels; those already known stay as they are.
     pub fn add(&self, specs: Vec<SlotSpec>) -> Vec<Arc<ChannelSlot>> {
         let mut maps = self.write();
-        let Maps { by_id, by_name } = &mut *maps;
+        let Maps { by_id, by_name, .. } = &mut *maps;
         let slots = specs
             .into_iter()
             .map(|spec| {
@@ -167,8 +189,21 @@ impl Directory {
             })
             .collect();
         drop(maps);
-        self.version.send_modify(|version| *version += 1);
+        for slot in &slots {
+            self.take_back(slot);
+        }
+        self.changed();
         slots
+    }
+
+    /// A channel that was on its way to another node is here again.
+    fn take_back(&self, slot: &Arc<ChannelSlot>) {
+        for delivery in self.relay.come_back(slot.id) {
+            let class = delivery.event.class();
+            if let Offer::Full(_) = self.route(slot, delivery, class) {
+                self.count_dropped(slot, "channel_full");
+            }
+        }
     }
 
     fn slot(&self, spec: SlotSpec) -> ChannelSlot {
@@ -179,15 +214,38 @@ impl Directory {
 
     /// Takes a channel out; its actor, if any, is drained by whoever removes it.
     pub fn remove(&self, id: ChannelId) -> Option<Arc<ChannelSlot>> {
-        let mut maps = self.write();
-        let slot = maps.by_id.remove(&id)?;
-        maps.by_name.retain(|_, other| other.id != id);
-        drop(maps);
-        self.version.send_modify(|version| *version += 1);
+        let slot = self.write().remove(id)?;
+        self.changed();
         Some(slot)
     }
 
-    /// Tells of every change of the set of channels (level-triggered: read [`Directory::all`] and compare).
+    /// [`Directory::remove`] of a channel that another node gets: what is still heard of it is kept for that one.
+    pub fn give_away(&self, id: ChannelId) -> Option<Arc<ChannelSlot>> {
+        let mut maps = self.write();
+        let slot = maps.remove(id)?;
+        self.relay.begin(&slot);
+        drop(maps);
+        self.changed();
+        Some(slot)
+    }
+
+    /// Channels that were given away and are still heard.
+    pub const fn relay(&self) -> &Relay {
+        &self.relay
+    }
+
+    /// The channels that platforms should hear: those that are here, and those on their way to another node.
+    pub fn heard(&self) -> Vec<Arc<ChannelSlot>> {
+        let maps = self.read();
+        maps.by_id.values().map(Arc::clone).chain(self.relay.slots()).collect()
+    }
+
+    /// Has platforms look at the set of channels.
+    pub(super) fn changed(&self) {
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// Tells of every change of the set of channels (level-triggered: read [`Directory::heard`] and compare).
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }
@@ -203,6 +261,12 @@ impl Directory {
 
     pub fn get(&self, id: ChannelId) -> Option<Arc<ChannelSlot>> {
         self.read().by_id.get(&id).map(Arc::clone)
+    }
+
+    /// A channel that is here, or was taken out and is not done with what it had.
+    pub fn get_even_ending(&self, id: ChannelId) -> Option<Arc<ChannelSlot>> {
+        let maps = self.read();
+        maps.by_id.get(&id).map(Arc::clone).or_else(|| maps.ending.get(&id)?.upgrade())
     }
 
     /// Finds a channel by login or platform id.
@@ -234,7 +298,9 @@ impl Directory {
     /// Puts an event into its channel's lane and wakes the channel when needed. What is shed is counted here and its
     /// sink is told; [`Offer::Full`] comes back to the caller, who waits with it.
     pub fn route(&self, slot: &ChannelSlot, delivery: Delivery, class: EventClass) -> Offer {
-        let offer = if self.memory.sheds(class) {
+        let offer = if slot.is_leaving() {
+            self.relay.keep(slot, delivery)
+        } else if self.memory.sheds(class) {
             Offer::Shed { reason: MEMORY, delivery: Box::new(delivery) }
         } else {
             slot.lane.offer(delivery, class)

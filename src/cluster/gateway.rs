@@ -130,13 +130,26 @@ impl Gateway {
         Ok(Self(Arc::new(Inner { client, scheme, cookie, me, member, roster, virtual_nodes, placed })))
     }
 
-    /// The other node that the ring names for a channel. `None`: this one, or nobody.
+    /// The other node that a channel's pin or the ring names. `None`: this one, or nobody.
     pub fn owner(&self, id: ChannelId) -> Option<Peer> {
-        let affinity = Some(self.0.roster.affinity(id)?);
+        let node = self.placed_at(id, &self.0.roster.place(id)?)?;
+        self.peers().into_iter().find(|peer| peer.node == node)
+    }
+
+    /// The node that the ring names for a channel without its pin. `None`: nobody.
+    pub fn owner_unpinned(&self, id: ChannelId) -> Option<NodeId> {
+        self.placed_at(id, &Place { pin: None, ..self.0.roster.place(id)? })
+    }
+
+    fn placed_at(&self, id: ChannelId, place: &Place) -> Option<NodeId> {
+        self.placed().1.owner(&OwnedKey(format!("channel:{id}")), place).cloned()
+    }
+
+    /// The nodes that can own channels, this one too.
+    pub fn owners(&self) -> Vec<NodeId> {
         let placed = self.placed();
-        let place = Place { role: Role::Channels, affinity, pin: None };
-        let node = placed.1.owner(&OwnedKey(format!("channel:{id}")), &place)?;
-        self.peers().into_iter().find(|peer| peer.node == *node)
+        let seats = placed.0.members.iter().filter(|seat| seat.roles.contains(&Role::Channels));
+        seats.map(|seat| seat.node.clone()).collect()
     }
 
     /// Every other node that is not dead.
@@ -151,6 +164,13 @@ impl Gateway {
                 address: member.address.clone(),
             })
             .collect()
+    }
+
+    /// Keys that this node hands over, and keys that fall to it and are not yet its own.
+    pub fn moves(&self) -> (usize, usize) {
+        let seen = self.0.member.seen();
+        let seen = seen.borrow();
+        (seen.n_leaving, seen.n_awaited)
     }
 
     fn placed(&self) -> Arc<(View, Placement)> {

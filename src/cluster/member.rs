@@ -10,15 +10,18 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use membership::ask::{self, Ask, Newcomer, View};
+use membership::ask::{self, Newcomer, View};
 use membership::{Epoch, Input, Lane, Machine, MonotonicUs, Output, OwnedKey, Timings};
 use secrecy::SecretString;
+use storage::suspects::Suspicion;
 use tokio::sync::{mpsc, watch};
 
 use super::send_gate::{SendGate, boot_time_us};
 
 mod lane;
 mod probe;
+
+use lane::Errand;
 
 /// Longest sleep of the thread.
 const WAKE_MAX: Duration = Duration::from_secs(1);
@@ -44,6 +47,10 @@ pub struct Seen {
     pub view: View,
     /// Keys that this node owns.
     pub n_owned: usize,
+    /// Keys that it hands over, or is about to.
+    pub n_leaving: usize,
+    /// Keys that fall to it and are not yet its own.
+    pub n_awaited: usize,
 }
 
 /// A handle on the thread; all clones are the same member.
@@ -51,6 +58,8 @@ pub struct Seen {
 pub struct Member {
     inputs: mpsc::Sender<Input>,
     seen: watch::Receiver<Seen>,
+    /// The lane of the lease.
+    lease: mpsc::Sender<Errand>,
 }
 
 /// What the node has to do, in order. Its end means that the thread ended: so must the process.
@@ -66,10 +75,17 @@ impl Member {
         let (outputs, given) = mpsc::channel(1);
         let (see, seen) = watch::channel(Seen::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let member = Self { inputs: inputs.clone(), seen };
+        let lanes = {
+            let _entered = runtime.enter();
+            [Lane::Lease, Lane::Members, Lane::Keys]
+                .map(|lane| lane::open(lane, options.url.clone(), options.newcomer.me, inputs.clone()))
+        };
+        let lease = lanes[Lane::Lease as usize].clone();
+        let member = Self { inputs: inputs.clone(), seen, lease };
         let thread = thread::Builder::new().name("member".to_owned());
         thread.spawn(move || {
-            runtime.block_on(async move { Driver::new(options, inputs, (outputs, see)).run(taken).await });
+            let driver = Driver::new(options, lanes, inputs, (outputs, see));
+            runtime.block_on(driver.run(taken));
         })?;
         Ok((member, given))
     }
@@ -77,6 +93,13 @@ impl Member {
     /// Tells the protocol what happened. After its end nobody hears it.
     pub async fn tell(&self, input: Input) {
         drop(self.inputs.send(input).await);
+    }
+
+    /// Tells the database, over the lease's connection, what is about to end this process; waits at most `limit`.
+    /// `false` when it did not say in time that it knows. For a thread outside of any runtime.
+    pub fn accuse(&self, suspicions: Vec<Suspicion>, limit: Duration) -> bool {
+        let (done, told) = std::sync::mpsc::sync_channel(1);
+        self.lease.try_send(Errand::Accuse { suspicions, done }).is_ok() && told.recv_timeout(limit).is_ok()
     }
 
     /// The cluster as it was seen last.
@@ -89,7 +112,7 @@ impl Member {
 struct Driver {
     machine: Machine,
     gate: Arc<SendGate>,
-    lanes: [mpsc::Sender<(u64, Ask)>; 3],
+    lanes: [mpsc::Sender<Errand>; 3],
     inputs: mpsc::Sender<Input>,
     outputs: mpsc::Sender<Vec<Output>>,
     /// What the node has not taken yet: a slow node must not hold up a renewal. Bounded by the keys.
@@ -103,12 +126,11 @@ struct Driver {
 impl Driver {
     fn new(
         options: MemberOptions,
+        lanes: [mpsc::Sender<Errand>; 3],
         inputs: mpsc::Sender<Input>,
         (outputs, see): (mpsc::Sender<Vec<Output>>, watch::Sender<Seen>),
     ) -> Self {
-        let MemberOptions { url, newcomer, timings, gate } = options;
-        let lanes = [Lane::Lease, Lane::Members, Lane::Keys]
-            .map(|lane| lane::open(lane, url.clone(), newcomer.me, inputs.clone()));
+        let MemberOptions { newcomer, timings, gate, .. } = options;
         let machine = Machine::new(newcomer, timings);
         Self {
             machine,
@@ -149,7 +171,9 @@ impl Driver {
         for output in outputs {
             match output {
                 // A lane has one ask under way at most.
-                Output::Ask { number, lane, ask } => drop(self.lanes[lane as usize].try_send((number, ask))),
+                Output::Ask { number, lane, ask } => {
+                    drop(self.lanes[lane as usize].try_send(Errand::Ask(number, ask)));
+                }
                 Output::Probe { incarnation, address } => {
                     probe::dial(incarnation, address, self.inputs.clone());
                 }
@@ -166,9 +190,12 @@ impl Driver {
                 }
             }
         }
-        if changed {
+        let (n_leaving, n_awaited) = self.machine.moves();
+        let seen = self.see.borrow();
+        if changed || (seen.n_leaving, seen.n_awaited) != (n_leaving, n_awaited) {
+            drop(seen);
             let (members, view) = (self.machine.members().to_vec(), self.machine.view().clone());
-            self.see.send_replace(Seen { members, view, n_owned: self.owned.len() });
+            self.see.send_replace(Seen { members, view, n_owned: self.owned.len(), n_leaving, n_awaited });
         }
     }
 

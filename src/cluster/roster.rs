@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use domain::{ChannelId, ChannelKey, CommunityId, Platform};
 use foldhash::fast::RandomState;
+use membership::ask::Role;
+use membership::{NodeId, Place};
 use storage::ChangeScope;
 use storage::channels::Channel;
 
@@ -26,6 +28,8 @@ struct Maps {
     by_id: HashMap<ChannelId, Known, RandomState>,
     /// By login, and by the platform's id where it is known.
     by_name: HashMap<(Platform, Box<str>), ChannelId, RandomState>,
+    /// Channels that an operator tied to a node.
+    pins: HashMap<ChannelId, NodeId, RandomState>,
 }
 
 /// Of which channels the storage may say something new.
@@ -102,7 +106,18 @@ impl Roster {
 
     /// False when the channel was not there.
     pub fn remove(&self, id: ChannelId) -> bool {
-        self.write().forget(id)
+        let mut maps = self.write();
+        maps.pins.remove(&id);
+        maps.forget(id)
+    }
+
+    /// Notes which node a channel is tied to; `None`: the ring decides.
+    pub fn pin(&self, id: ChannelId, node: Option<NodeId>) {
+        let mut maps = self.write();
+        match node {
+            Some(node) => drop(maps.pins.insert(id, node)),
+            None => drop(maps.pins.remove(&id)),
+        }
     }
 
     /// The channel as a slot is made of it.
@@ -120,11 +135,12 @@ impl Roster {
     }
 
     /// What decides the channel's node.
-    pub fn affinity(&self, id: ChannelId) -> Option<String> {
+    pub fn place(&self, id: ChannelId) -> Option<Place> {
         let maps = self.read();
         let known = maps.by_id.get(&id)?;
         let own = || format!("{}:{}", known.platform, known.login);
-        Some(known.affinity.as_deref().map_or_else(own, str::to_owned))
+        let affinity = Some(known.affinity.as_deref().map_or_else(own, str::to_owned));
+        Some(Place { role: Role::Channels, affinity, pin: maps.pins.get(&id).cloned() })
     }
 
     /// Finds a channel by login or platform id.
@@ -211,7 +227,8 @@ mod tests {
             [None, None, Some(2)]
         );
         assert_eq!(roster.len(), 1);
-        assert_eq!(roster.affinity(ChannelId(Ulid::from(2_u128))).as_deref(), Some("twitch:ann"));
+        let bob = ChannelId(Ulid::from(2_u128));
+        assert_eq!(roster.place(bob).unwrap().affinity.as_deref(), Some("twitch:ann"));
     }
 
     #[test]

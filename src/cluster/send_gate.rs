@@ -4,6 +4,7 @@
 //! finds it shut when it wakes. It is asked where a reply leaves its channel and again right before a platform's socket.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -34,6 +35,17 @@ impl SendGate {
         match self.shuts_at.load(Ordering::Acquire) {
             ALWAYS => true,
             shuts_at => boot_time_us() < shuts_at,
+        }
+    }
+
+    /// How long it stays open unless it is held open longer; `None`: for ever.
+    pub fn open_for(&self) -> Option<Duration> {
+        match self.shuts_at.load(Ordering::Acquire) {
+            ALWAYS => None,
+            shuts_at => {
+                let left_us = shuts_at.saturating_sub(boot_time_us());
+                Some(Duration::from_micros(u64::try_from(left_us).unwrap_or(0)))
+            }
         }
     }
 
@@ -68,9 +80,9 @@ mod tests {
         let gate = SendGate::shut();
         assert!(!gate.is_open());
         gate.hold_until(boot_time_us() + MINUTE_US);
-        assert!(gate.is_open());
+        assert!(gate.is_open() && gate.open_for() > Some(Duration::from_secs(50)));
         gate.hold_until(boot_time_us());
-        assert!(!gate.is_open());
+        assert!(!gate.is_open() && gate.open_for() == Some(Duration::ZERO));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What every part of the node may know of a channel without asking its actor.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use domain::stream_info::StreamInfo;
@@ -37,6 +37,10 @@ pub struct ChannelSlot {
     stream: ArcSwapOption<StreamInfo>,
     /// Where the platform sends what nobody asked for (timers); `None` while no platform serves the channel.
     outlet: ArcSwapOption<Arc<dyn ReplySink>>,
+    /// Its platform brings its lines here.
+    is_heard: AtomicBool,
+    /// It goes to another node: what comes for it is kept for that one.
+    is_leaving: AtomicBool,
     /// `None` while the channel is passive: nothing runs for it.
     actor: ArcSwapOption<ActorRef<ChannelMsg>>,
 }
@@ -81,6 +85,8 @@ impl ChannelSlot {
             wants_lines: AtomicU8::new(0),
             stream: ArcSwapOption::empty(),
             outlet: ArcSwapOption::empty(),
+            is_heard: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
             actor: ArcSwapOption::empty(),
         }
     }
@@ -148,6 +154,25 @@ impl ChannelSlot {
 
     pub fn set_outlet(&self, outlet: Option<Arc<dyn ReplySink>>) {
         self.outlet.store(outlet.map(Arc::new));
+    }
+
+    /// Whether its platform brings its lines here, as far as that confirms it.
+    pub fn is_heard(&self) -> bool {
+        self.is_heard.load(Ordering::Relaxed)
+    }
+
+    /// Set by the platform that serves the channel.
+    pub fn set_heard(&self, is_heard: bool) {
+        self.is_heard.store(is_heard, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Acquire)
+    }
+
+    /// For ever: if the channel comes back it gets a new slot.
+    pub(super) fn set_leaving(&self) {
+        self.is_leaving.store(true, Ordering::Release);
     }
 
     /// The running actor; `None` while the channel is passive.

@@ -48,7 +48,7 @@ pub(super) fn not_here(hub: &Hub, key: &ChannelKey) -> ApiError {
 }
 
 /// 404 of a channel that the node does not know.
-fn unknown_channel(key: &ChannelKey) -> ApiError {
+pub(super) fn unknown_channel(key: &ChannelKey) -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "unknown_channel",

@@ -23,7 +23,7 @@ pub(super) struct PageQuery {
 }
 
 /// One page of a list.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(super) struct Page<T> {
     pub items: Vec<T>,
     /// Give it back as `cursor` for the next page; null when the list has ended.

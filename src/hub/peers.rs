@@ -23,11 +23,14 @@ use tokio::net::TcpListener;
 use super::answer::ApiError;
 use super::router::Hub;
 use crate::cluster::gateway::{COOKIE, EVENTS, FREED, PeerAnswer};
+use crate::cluster::relay::{self, Relayed, Taken};
 use crate::cluster::{Peer, PeerCall, PeerError, links};
 use crate::messages::ChatEvent;
 
 /// A forwarded call's time: less than a request has, more than an event.
-const FORWARD_LIMIT: Duration = Duration::from_secs(8);
+pub(super) const FORWARD_LIMIT: Duration = Duration::from_secs(8);
+/// Longest wait for what the database says of a silent owner.
+const EPOCH_LIMIT: Duration = Duration::from_millis(500);
 /// Largest forwarded body; the endpoint itself may allow less.
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// Largest body of what peers tell each other.
@@ -71,6 +74,7 @@ pub(super) fn router(hub: &Hub, api: Router, cookie: SecretString) -> Router {
         .route(links::PATH, get(link))
         .route(EVENTS, post(take_event))
         .route(FREED, post(freed))
+        .route(relay::PATH, post(take_relayed))
         .layer(DefaultBodyLimit::max(PEER_BODY_BYTES_MAX))
         .with_state(hub.clone());
     api.merge(only_peers).layer(from_fn_with_state(cookie, require_cookie))
@@ -110,6 +114,11 @@ async fn freed(State(hub): State<Hub>, Json(keys): Json<Vec<OwnedKey>>) -> Statu
     StatusCode::NO_CONTENT
 }
 
+/// What another node still hears of channels that it gave to this one.
+async fn take_relayed(State(hub): State<Hub>, Json(batch): Json<Vec<Relayed>>) -> Json<Vec<Taken>> {
+    Json(relay::take(&hub.deps.directory, &hub.deps.clock, batch))
+}
+
 /// The owner of a channel that is not here; `None` when this node should answer.
 pub(super) fn elsewhere(hub: &Hub, key: &ChannelKey) -> Option<Peer> {
     let gateway = hub.deps.gateway.as_ref()?;
@@ -132,7 +141,8 @@ pub(super) async fn to_owner(
         }
         _ => None,
     };
-    let Some(peer) = key.and_then(|key: ChannelKey| elsewhere(&hub, &key)) else {
+    let owner = key.and_then(|key: ChannelKey| Some((elsewhere(&hub, &key)?, key)));
+    let Some((peer, key)) = owner else {
         return Ok(next.run(Request::from_parts(parts, body)).await);
     };
     let body = axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|_too_long| {
@@ -146,15 +156,22 @@ pub(super) async fn to_owner(
         body,
         limit: FORWARD_LIMIT,
     };
-    forward(&hub, &peer, call).await
+    match ask(&hub, &peer, call).await {
+        Ok(answer) => Ok(answered(answer)),
+        Err(error) => Err(with_epoch(&hub, &key, error).await),
+    }
 }
 
-/// Asks the owner and gives its answer back as it is.
+/// Asks a node and gives its answer back as it is.
 ///
 /// # Errors
 /// 503 with Retry-After when it does not answer.
 pub(super) async fn forward(hub: &Hub, peer: &Peer, call: PeerCall) -> Result<Response, ApiError> {
-    let answer = ask(hub, peer, call).await?;
+    Ok(answered(ask(hub, peer, call).await?))
+}
+
+/// A node's answer as a caller gets it.
+pub(super) fn answered(answer: PeerAnswer) -> Response {
     let PeerAnswer { status, headers, body } = answer;
     let mut response = (status, body).into_response();
     response.headers_mut().remove(header::CONTENT_TYPE);
@@ -163,24 +180,35 @@ pub(super) async fn forward(hub: &Hub, peer: &Peer, call: PeerCall) -> Result<Re
             response.headers_mut().insert(name, value.clone());
         }
     }
-    Ok(response)
+    response
 }
 
-/// Asks the owner.
+/// Asks a node.
 ///
 /// # Errors
 /// 503 with Retry-After when it does not answer.
 pub(super) async fn ask(hub: &Hub, peer: &Peer, call: PeerCall) -> Result<PeerAnswer, ApiError> {
-    let Some(gateway) = &hub.deps.gateway else { return Err(silent(peer)) };
+    let silent = || {
+        let text = format!("the node {} does not answer; try again in a moment", peer.node);
+        ApiError::unavailable("owner_silent", text, 1).details(serde_json::json!({ "owner": peer.node.0 }))
+    };
+    let Some(gateway) = &hub.deps.gateway else { return Err(silent()) };
     gateway.send(peer, call).await.map_err(|error: PeerError| {
-        tracing::warn!(%error, "a call could not be handed to the channel's owner");
-        silent(peer)
+        tracing::warn!(%error, "a call could not be handed to another node");
+        silent()
     })
 }
 
-fn silent(peer: &Peer) -> ApiError {
-    let text = format!("the channel's node {} does not answer; try again in a moment", peer.node);
-    ApiError::unavailable("owner_silent", text, 1).details(serde_json::json!({ "owner": peer.node.0 }))
+/// Adds to the error of a channel's silent owner under which epoch it owns the channel, if that is known in time.
+async fn with_epoch(hub: &Hub, key: &ChannelKey, error: ApiError) -> ApiError {
+    let Some(id) = hub.deps.directory.roster().and_then(|roster| roster.find(key)) else { return error };
+    let key = OwnedKey(format!("channel:{id}"));
+    match tokio::time::timeout(EPOCH_LIMIT, storage::cluster::owner(&hub.deps.db, &key)).await {
+        Ok(Ok(Some(owner))) => {
+            error.details(serde_json::json!({ "owner": owner.node, "epoch": owner.epoch }))
+        }
+        _ => error,
+    }
 }
 
 /// What of a caller's headers the owner gets to see.

@@ -56,6 +56,7 @@ pub struct LoadedChannel {
     /// Where somebody switched a module.
     pub module_states: Vec<storage::module_states::ModuleState>,
     pub cooldowns: Vec<storage::cooldowns::Cooldown>,
+    pub suspects: Vec<storage::suspects::Suspected>,
 }
 
 /// What an operator can do to a module in a channel.

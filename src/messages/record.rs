@@ -67,6 +67,8 @@ pub enum What {
     Lost { count: u64 },
     /// The platform did not show a line of the bot.
     Held { reason: Word },
+    /// A process fell while the module ran in this channel; `is_disabled` = it was the second within ten minutes.
+    Suspected { module: Word, is_disabled: bool },
     /// The node started; what came before was not seen by it.
     Started { node_id: Box<str> },
     /// A plain line; only while the channel is recorded.
@@ -117,6 +119,7 @@ impl What {
             Self::Duplicate { .. } => "duplicate",
             Self::Lost { .. } => "lost",
             Self::Held { .. } => "held",
+            Self::Suspected { .. } => "suspected",
             Self::Started { .. } => "started",
             Self::Line(_) => "line",
             Self::CommandLine(_) => "command_line",
@@ -132,6 +135,7 @@ impl What {
                 | Self::Lost { .. }
                 | Self::Started { .. }
                 | Self::Held { .. }
+                | Self::Suspected { .. }
         )
     }
 
@@ -165,6 +169,7 @@ impl What {
             | Self::Gap { .. }
             | Self::Duplicate { .. }
             | Self::Held { .. }
+            | Self::Suspected { .. }
             | Self::Lost { .. } => 0,
         }
     }

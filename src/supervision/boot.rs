@@ -9,14 +9,14 @@ use domain::{ChannelId, ChannelKey, PartitionSet, Platform};
 use membership::Incarnation;
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use storage::{Db, StorageOptions};
+use storage::suspects::Suspicion;
+use storage::{Change, ChangeKind, ChangeScope, Db, StorageError, StorageOptions};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use super::clustering::Clustering;
 use super::spawner::NodeSpawner;
-use super::watchdog::LastAbort;
 use crate::actors::modules::{MODULES, Registry};
 use crate::actors::services::LOADS_MAX;
 use crate::actors::{Services, outbox};
@@ -30,6 +30,7 @@ use crate::queue::{Queue, StreamBell};
 use crate::redis::{Redis, RedisOptions};
 use crate::telemetry::command_meters::CommandMeters;
 use crate::telemetry::event_log::EventLog;
+use crate::telemetry::poll_slots::{Fallen, PollSlots};
 
 /// Channels read or added in one go.
 const PAGE: u32 = 500;
@@ -49,6 +50,33 @@ pub async fn open_storage(config: &Config, incarnation: Option<Incarnation>) -> 
         tracing::info!(migrations = applied.len(), "schema brought up to date");
     }
     Ok(db)
+}
+
+/// Reports what the last process on this folder fell over, before this one claims anything, and begins to note its own
+/// polls there.
+pub async fn poll_slots(config: &Config, db: &Db, incarnation: Incarnation) -> anyhow::Result<PollSlots> {
+    let folder = &config.node.data_dir;
+    if let Some(fallen) = Fallen::read(folder) {
+        report(db, &fallen).await.context("cannot report what the last process fell over")?;
+    }
+    PollSlots::create(folder, incarnation).with_context(|| format!("{}: cannot map a file", folder.display()))
+}
+
+async fn report(db: &Db, fallen: &Fallen) -> Result<(), StorageError> {
+    for suspect in &fallen.suspects {
+        let (channel_id, module) = (suspect.channel_id, suspect.module.clone());
+        tracing::error!(channel.id = %channel_id, module.name = module, "the last process fell: {}", fallen.reason);
+        let (incarnation, reason) = (fallen.incarnation.to_string(), fallen.reason.to_owned());
+        let suspicion = Suspicion { channel_id, module, incarnation, reason };
+        let mut tx = db.begin().await?;
+        if storage::suspects::report(&mut tx, &suspicion).await? {
+            // Whoever serves the channel now reads it again.
+            let change = Change::new(ChangeScope::Channel(channel_id), ChangeKind::Modules);
+            storage::changes::append_all(&mut tx, &[change], Clock::System.now()).await?;
+        }
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 /// Begins to connect to Redis, if one is configured, and gives it a moment; without it the node starts all the same.
@@ -109,16 +137,9 @@ pub fn services(
     (db, urls): (Db, UrlFetcher),
     (directory, events): (Arc<Directory>, Arc<EventLog>),
     (spawner, incarnation): (Arc<NodeSpawner>, Incarnation),
-    last_abort: Option<LastAbort>,
+    poll_slots: PollSlots,
 ) -> Services {
     let clock = Clock::System;
-    if let Some(abort) = &last_abort {
-        tracing::error!(
-            channel.key = abort.channel_key,
-            module.name = abort.module,
-            "the last process was aborted in this module; it begins with an open breaker there"
-        );
-    }
     Services {
         node_id: config.node.id.clone(),
         incarnation: incarnation.to_string(),
@@ -135,8 +156,7 @@ pub fn services(
         meters: CommandMeters::default(),
         events,
         loads: Arc::new(Semaphore::new(LOADS_MAX)),
-        poll_slots: Arc::default(),
-        suspects: last_abort.into_iter().map(|abort| (abort.channel_key, abort.module)).collect(),
+        poll_slots: Arc::new(poll_slots),
     }
 }
 

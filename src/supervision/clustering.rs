@@ -145,6 +145,7 @@ impl Clustering {
             handoff_timeout: self.handoff_timeout,
             died: self.died.clone(),
             left: self.left.clone(),
+            has_left: false.into(),
         })
     }
 

@@ -42,14 +42,16 @@ impl NodeSpawner {
         drop(self.services.set(services));
     }
 
+    /// For a module: a channel that drains may need one more.
     fn slot(&self, channel_id: ChannelId) -> Option<(Arc<Services>, Arc<ChannelSlot>)> {
         let services = self.services.get()?;
-        Some((Arc::clone(services), services.directory.get(channel_id)?))
+        Some((Arc::clone(services), services.directory.get_even_ending(channel_id)?))
     }
 
     /// The child that runs a channel; `None` when the channel was removed meanwhile.
     fn channel(&self, channel_id: ChannelId) -> Option<Arc<dyn Child>> {
-        let (services, slot) = self.slot(channel_id)?;
+        let services = Arc::clone(self.services.get()?);
+        let slot = services.directory.get(channel_id)?;
         Some(Arc::new(ChannelChild { services, slot }))
     }
 }

@@ -1,51 +1,26 @@
 //! A thread outside the runtime that notices when the runtime, or one module in it, stands still, or memory is short.
 //!
-//! A busy loop cannot be interrupted. One poll over a second is an error in the log; over `node.watchdog_ms` the pair
-//! (channel, module) is written to `last-abort` and the process aborts: the service manager starts it again, and that
-//! module begins with its breaker open in that channel.
+//! A busy loop cannot be interrupted. One poll over a second is an error in the log; over `node.watchdog_ms` the
+//! process aborts, and the service manager starts it again. In a cluster the other nodes are told first which module
+//! it was; alone, the next start finds it in the file of the poll slots. There it begins with its breaker open.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use storage::suspects::Suspicion;
 
 use super::memory;
-use crate::telemetry::poll_slots::PollSlots;
+use crate::cluster::Member;
+use crate::telemetry::poll_slots::{PollSlots, Polled, STUCK_AFTER};
 
 /// How often the thread looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// From here on a poll is an error in the log.
-const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// A look that comes this late means that the whole machine slept: nothing is concluded from it.
 const SLEPT_AFTER: Duration = Duration::from_millis(750);
-const LAST_ABORT: &str = "last-abort";
-
-/// What stood still when the last process was aborted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastAbort {
-    pub channel_key: String,
-    pub module: String,
-}
-
-impl LastAbort {
-    /// Reads and removes the note of the last process. `None` when that one was not aborted by the watchdog.
-    pub fn take(data_dir: &Path) -> Option<Self> {
-        let path = data_dir.join(LAST_ABORT);
-        let text = fs::read_to_string(&path).ok()?;
-        if let Err(error) = fs::remove_file(&path) {
-            tracing::warn!(%error, "cannot remove {}", path.display());
-        }
-        serde_json::from_str(&text).ok()
-    }
-
-    fn write(&self, data_dir: &Path) -> std::io::Result<()> {
-        fs::write(data_dir.join(LAST_ABORT), serde_json::to_vec(self)?)
-    }
-}
+/// The other nodes' time to be told.
+const ACCUSE_LIMIT: Duration = Duration::from_millis(300);
 
 /// The runtime's sign of life, set by a task of the runtime.
 #[derive(Debug, Default)]
@@ -63,7 +38,10 @@ pub struct Watchdog {
     pub polls: Arc<PollSlots>,
     pub pulse: Arc<Pulse>,
     pub abort_after: Duration,
-    pub data_dir: PathBuf,
+    /// Tells the other nodes; `None` on one that is alone.
+    pub member: Option<Member>,
+    /// This process, as suspicions name it.
+    pub incarnation: String,
     /// Looked at in the same rhythm, so that a busy runtime cannot hide that memory is short.
     pub memory: memory::Sampler,
 }
@@ -90,6 +68,7 @@ impl Watchdog {
                 (beats, beat_at) = (seen, now);
             }
             if !slept {
+                self.polls.looked();
                 self.look(now.duration_since(beat_at));
             }
         }
@@ -97,31 +76,42 @@ impl Watchdog {
 
     fn look(&self, silent_for: Duration) {
         let stuck = self.polls.stuck(STUCK_AFTER);
-        let longest = stuck.iter().map(|(_, long)| *long).max().unwrap_or_default().max(silent_for);
+        let longest = stuck.iter().map(|polled| polled.long).max().unwrap_or_default().max(silent_for);
         metrics::gauge!("waddlebot_runtime_stall_seconds").set(if longest >= STUCK_AFTER {
             longest.as_secs_f64()
         } else {
             0.0
         });
-        for (slot, long) in &stuck {
-            tracing::error!(channel.key = %slot.channel_key, module.name = slot.module, stuck_ms = long.as_millis(),
+        for Polled { channel_id, module, long } in &stuck {
+            tracing::error!(channel.id = %channel_id, module.name = module, stuck_ms = long.as_millis(),
                 "a module does not yield");
         }
-        let worst = stuck.iter().max_by_key(|(_, long)| *long).filter(|(_, long)| *long >= self.abort_after);
-        if let Some((slot, long)) = worst {
-            let note = LastAbort { channel_key: slot.channel_key.clone(), module: slot.module.to_owned() };
-            if let Err(error) = note.write(&self.data_dir) {
-                tracing::error!(%error, "cannot write the note for the next start");
-            }
-            self.abort(&format!(
-                "module {} in {} did not yield for {} ms",
-                slot.module,
-                slot.channel_key,
-                long.as_millis()
-            ));
+        if let Some(worst) =
+            stuck.iter().max_by_key(|polled| polled.long).filter(|p| p.long >= self.abort_after)
+        {
+            let Polled { channel_id, module, long } = worst;
+            let why =
+                format!("module {module} in channel {channel_id} did not yield for {} ms", long.as_millis());
+            self.accuse(&stuck, &why);
+            self.abort(&why);
         }
         if silent_for >= self.abort_after {
             self.abort(&format!("the runtime has stood still for {} ms", silent_for.as_millis()));
+        }
+    }
+
+    /// Tells the other nodes what stands still, so that none of them falls over the same line. When they cannot be told
+    /// in time, the next start on this folder does it.
+    fn accuse(&self, stuck: &[Polled], why: &str) {
+        let Some(member) = &self.member else { return };
+        let suspicion = |polled: &Polled| Suspicion {
+            channel_id: polled.channel_id,
+            module: polled.module.clone(),
+            incarnation: self.incarnation.clone(),
+            reason: why.to_owned(),
+        };
+        if !member.accuse(stuck.iter().map(suspicion).collect(), ACCUSE_LIMIT) {
+            tracing::error!("the other nodes could not be told in time");
         }
     }
 
@@ -131,22 +121,9 @@ impl Watchdog {
             limit_ms = self.abort_after.as_millis(),
             "aborting, so that the service manager starts anew"
         );
+        self.polls.ends_by_watchdog();
         // The log may be buffered; this line must be seen.
         eprintln!("waddlebot: aborting: {why}");
         std::process::abort()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_note_of_an_abort_is_read_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let note = LastAbort { channel_key: "twitch:a".to_owned(), module: "spin".to_owned() };
-        note.write(folder.path()).unwrap();
-        assert_eq!(LastAbort::take(folder.path()), Some(note));
-        assert_eq!(LastAbort::take(folder.path()), None);
     }
 }

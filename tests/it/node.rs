@@ -285,6 +285,11 @@ impl Node {
         assert!(kill.expect("kill runs").success());
     }
 
+    /// Whether the process ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the process is ours").is_some()
+    }
+
     /// Waits for the end of the process.
     pub async fn ended(&mut self) -> ExitStatus {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("ends in time").expect("a status")

@@ -5,7 +5,6 @@
 
 pub mod alias;
 pub mod breaker;
-pub mod budget_ledger;
 pub mod channel;
 pub mod command_line;
 pub mod cooldown;
@@ -26,7 +25,6 @@ pub mod template;
 
 pub use alias::AliasError;
 pub use breaker::{Admission, AfterCrash, Breaker, BreakerConfig, BreakerState, CallResult};
-pub use budget_ledger::{Booked, BudgetLedger, BudgetTerms, SliceUse};
 pub use channel::{ChannelKey, ChannelKeyError};
 pub use command_line::CommandLine;
 pub use cooldown::{CooldownLeft, CooldownSpec, Cooldowns, SaidOnce};

@@ -199,6 +199,11 @@ impl Machine {
         self.keys.epoch(key)
     }
 
+    /// Keys that this node hands over or is about to, and keys that fall to it and are not yet its own.
+    pub fn moves(&self) -> (usize, usize) {
+        self.keys.moves()
+    }
+
     const fn heard(&mut self, now: MonotonicUs, version: i64) {
         if version > self.rings.version() {
             self.look_at = now;

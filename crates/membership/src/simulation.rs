@@ -70,6 +70,10 @@ struct World {
     wanted: BTreeMap<OwnedKey, Place>,
     /// Will be wanted again.
     unwanted: BTreeMap<OwnedKey, Place>,
+    /// When a node was added last beside others that gave keys up for it.
+    returned_at: BTreeMap<NodeId, i64>,
+    /// The clock was stepped: how long ago a view was published nobody can say.
+    is_clock_wrong: bool,
     n_committed: u32,
     n_handed_over: u32,
     /// The first promise that was broken.
@@ -137,6 +141,8 @@ impl World {
             processes: Vec::new(),
             wanted: BTreeMap::new(),
             unwanted: BTreeMap::new(),
+            returned_at: BTreeMap::new(),
+            is_clock_wrong: false,
             n_committed: 0,
             n_handed_over: 0,
             broken: None,

@@ -17,9 +17,10 @@ pub struct Timings {
     pub retry_us: i64,
     /// Until a key that another node owns is asked for again, unless something happens before.
     pub owned_retry_us: i64,
-    /// Between views that add or shift.
+    /// Between two views that add the same node and take keys from others for it.
     pub rebalance_us: i64,
-    /// From becoming active to the first view of all, so that nodes which start together are in it.
+    /// From becoming active to the first view of all, and between views that add somebody, so that nodes which start
+    /// together are in one.
     pub gather_us: i64,
     /// After this time the database cannot apply an ask any more whose answer was lost.
     pub settle_us: i64,

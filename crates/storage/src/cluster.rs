@@ -19,10 +19,10 @@ mod views;
 
 pub use lease::{ASK_LIMIT, CONNECT_LIMIT, LeaseConnection, application_name};
 pub use owners::CLAIM_MAX;
-pub use report::{ClusterReport, NodeReport, report};
+pub use report::{ClusterReport, NodeReport, OwnerReport, owner, report};
 pub use views::VIEWS_KEPT;
 
-pub(crate) use lease::STATEMENTS as LEASE_STATEMENTS;
+pub(crate) use lease::{QueryOf, STATEMENTS as LEASE_STATEMENTS};
 pub(crate) use nodes::STATEMENTS as NODE_STATEMENTS;
 pub(crate) use owners::STATEMENTS as OWNER_STATEMENTS;
 pub(crate) use report::STATEMENTS as REPORT_STATEMENTS;

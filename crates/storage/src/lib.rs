@@ -14,7 +14,6 @@
 pub mod aliases;
 pub mod audit;
 pub mod bot_accounts;
-pub mod budgets;
 pub mod changes;
 pub mod channels;
 pub mod cluster;
@@ -26,11 +25,13 @@ pub mod event_log;
 pub mod module_states;
 pub mod outbox;
 pub mod persons;
+pub mod pins;
 pub mod presence;
 pub mod queue;
 pub mod recordings;
 pub mod roles;
 pub mod settings;
+pub mod suspects;
 pub mod timers;
 
 mod db;

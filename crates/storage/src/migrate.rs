@@ -69,9 +69,16 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 6,
-        description: "budgets",
-        sqlite: include_str!("../../../migrations/sqlite/0006_budgets.sql"),
-        postgres: include_str!("../../../migrations/postgres/0006_budgets.sql"),
+        description: "pins",
+        sqlite: include_str!("../../../migrations/sqlite/0006_pins.sql"),
+        postgres: include_str!("../../../migrations/postgres/0006_pins.sql"),
+        oldest_program: 1,
+    },
+    Migration {
+        version: 7,
+        description: "suspects",
+        sqlite: include_str!("../../../migrations/sqlite/0007_suspects.sql"),
+        postgres: include_str!("../../../migrations/postgres/0007_suspects.sql"),
         oldest_program: 1,
     },
 ];

@@ -9,7 +9,7 @@ use crate::rows::micros;
 
 /// Whether there are rows worth reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "one answer for each of four tables, not four states")]
+#[expect(clippy::struct_excessive_bools, reason = "one answer for each of five tables, not four states")]
 pub struct Presence {
     pub aliases: bool,
     /// Regulars or editors of the community.
@@ -18,7 +18,11 @@ pub struct Presence {
     pub module_states: bool,
     /// Cooldowns that still run.
     pub cooldowns: bool,
+    /// Modules that are suspected of having felled a process, or were.
+    pub suspects: bool,
 }
+
+type Row = (bool, bool, bool, bool, bool);
 
 /// Tells of what a channel has rows. Commands are not asked for: the global ones belong to every channel.
 pub async fn of_channel<'a>(
@@ -28,9 +32,9 @@ pub async fn of_channel<'a>(
     now: DateTime<Utc>,
 ) -> Result<Presence, StorageError> {
     let (channel, community) = (channel_id.to_string(), community_id.to_string());
-    let (aliases, roles, module_states, cooldowns) =
-        on!(on.into(), &PRESENT, fetch_one as (bool, bool, bool, bool), channel, community, micros(now))?;
-    Ok(Presence { aliases, roles, module_states, cooldowns })
+    let (aliases, roles, module_states, cooldowns, suspects) =
+        on!(on.into(), &PRESENT, fetch_one as Row, channel, community, micros(now))?;
+    Ok(Presence { aliases, roles, module_states, cooldowns, suspects })
 }
 
 const PRESENT: Statement = sql!(
@@ -39,7 +43,8 @@ const PRESENT: Statement = sql!(
     "SELECT EXISTS (SELECT 1 FROM aliases WHERE channel_id = $1), \
      EXISTS (SELECT 1 FROM roles WHERE community_id = $2), \
      EXISTS (SELECT 1 FROM module_states WHERE channel_id = $1), \
-     EXISTS (SELECT 1 FROM cooldowns WHERE channel_id = $1 AND expires_at > $3)"
+     EXISTS (SELECT 1 FROM cooldowns WHERE channel_id = $1 AND expires_at > $3), \
+     EXISTS (SELECT 1 FROM suspects WHERE channel_id = $1)"
 );
 
 pub(crate) const STATEMENTS: &[&db::Statement] = &[&PRESENT];

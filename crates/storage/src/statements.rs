@@ -2,9 +2,9 @@
 
 use crate::db::{self, Statement};
 use crate::{
-    aliases, audit, bot_accounts, budgets, changes, channels, cluster, commands, communities, cooldowns, counters,
-    event_log, migrate, module_states, outbox, persons, presence, queue, recordings, roles, settings, timers,
-    unit_of_work,
+    aliases, audit, bot_accounts, changes, channels, cluster, commands, communities, cooldowns, counters,
+    event_log, migrate, module_states, outbox, persons, pins, presence, queue, recordings, roles, settings,
+    suspects, timers, unit_of_work,
 };
 
 /// The lists of all files.
@@ -18,7 +18,6 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     aliases::STATEMENTS,
     audit::STATEMENTS,
     bot_accounts::STATEMENTS,
-    budgets::STATEMENTS,
     changes::STATEMENTS,
     channels::STATEMENTS,
     cluster::LEASE_STATEMENTS,
@@ -34,6 +33,7 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     module_states::STATEMENTS,
     outbox::STATEMENTS,
     persons::STATEMENTS,
+    pins::STATEMENTS,
     presence::STATEMENTS,
     queue::STATEMENTS,
     queue::CLAIM_STATEMENTS,
@@ -41,5 +41,6 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     recordings::STATEMENTS,
     roles::STATEMENTS,
     settings::STATEMENTS,
+    suspects::STATEMENTS,
     timers::STATEMENTS,
 ];

@@ -1,7 +1,6 @@
 //! Tests of this crate; each runs on `SQLite` and on `PostgreSQL`.
 
 mod aggregates;
-mod budgets;
 mod cluster;
 mod commands;
 mod event_log;
@@ -9,11 +8,13 @@ mod faults;
 mod migrations;
 mod outbox;
 mod people;
+mod pins;
 mod pools;
 mod presence;
 mod queue;
 mod replicas;
 mod statements;
+mod suspects;
 mod units;
 
 use chrono::{DateTime, Utc};

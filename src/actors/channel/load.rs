@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::{CooldownLeft, Refusal};
+use storage::suspects::Suspected;
 use storage::{Db, StorageError};
 
 use super::state::{State, Table};
 use crate::actors::Services;
 use crate::cluster::ChannelSlot;
 use crate::messages::channel::LoadedChannel;
-use crate::messages::{ChannelMsg, CommandTable, CustomCommand, Delivery, TableEntry};
+use crate::messages::{ChannelMsg, CommandTable, CustomCommand, Delivery, EventRecord, TableEntry, What};
 
 /// The storage's time for one channel's table.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -86,6 +87,7 @@ impl State {
         self.table = match (loaded, former) {
             (Some(loaded), _) => {
                 self.restore_cooldowns(&loaded);
+                self.suspect(&loaded.suspects);
                 Table::Ready(Arc::new(table_of(*loaded)))
             }
             // Without the storage nobody can tell who still is an editor: stored roles count as expired.
@@ -114,6 +116,27 @@ impl State {
     pub fn forget_id(&mut self, delivery: &Delivery) {
         if let Some(id) = &delivery.event.message_id {
             self.seen.remove(id);
+        }
+    }
+
+    /// Modules that ran here when a process fell are not trusted; one that this program has no more is no matter.
+    fn suspect(&mut self, suspects: &[Suspected]) {
+        for seat in self.seats.values_mut() {
+            if suspects.iter().all(|suspected| suspected.module != seat.spec.name) {
+                seat.n_falls = 0;
+            }
+        }
+        for suspected in suspects {
+            let Some(spec) = self.services.registry.module(&suspected.module).copied() else { continue };
+            let jitter = self.jitter();
+            if !self.seat(&spec).suspect(suspected, jitter) {
+                continue;
+            }
+            let (module, is_disabled) = (spec.name, suspected.is_disabled);
+            tracing::error!(channel.key = %self.slot.key(), module.name = module, n_falls = suspected.n_falls, is_disabled,
+                "a process fell while this module ran here; its breaker does not let it run");
+            let what = What::Suspected { module: module.into(), is_disabled };
+            self.services.directory.recorder().note(EventRecord::about(Some(self.slot.id), what));
         }
     }
 
@@ -155,6 +178,9 @@ async fn read_channel(
     }
     if has.cooldowns {
         loaded.cooldowns = storage::cooldowns::load(db, channel_id, now).await?;
+    }
+    if has.suspects {
+        loaded.suspects = storage::suspects::of_channel(db, channel_id).await?;
     }
     Ok(loaded)
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use domain::breaker::{Breaker, BreakerConfig, BreakerState};
 use ractor::ActorRef;
+use storage::suspects::Suspected;
 
 use super::gate::Reservation;
 use super::route::Work;
@@ -103,14 +104,15 @@ pub struct Seat {
     pub restarts: u64,
     pub failures: u64,
     pub used_at: Instant,
+    /// Falls of processes that the breaker knows of.
+    pub n_falls: i64,
 }
 
 impl Seat {
-    /// An empty seat; `suspect` = this pair stopped the process before, so the breaker starts open.
-    pub fn new(spec: ModuleSpec, suspect: bool, jitter: f64, breakers: &Arc<Breakers>) -> Self {
+    /// An empty seat.
+    pub fn new(spec: ModuleSpec, breakers: &Arc<Breakers>) -> Self {
         let now = Instant::now();
-        let config = BreakerConfig::module();
-        let breaker = if suspect { Breaker::opened(config, now, jitter) } else { Breaker::new(config) };
+        let breaker = Breaker::new(BreakerConfig::module());
         let shown = breakers.show(spec.name, breaker.state());
         Self {
             spec,
@@ -126,7 +128,23 @@ impl Seat {
             restarts: 0,
             failures: 0,
             used_at: now,
+            n_falls: 0,
         }
+    }
+
+    /// Processes fell while this module ran in this channel. Opens the breaker for each fall that is new here, disables
+    /// it after the second; `true` when something changed.
+    pub fn suspect(&mut self, suspected: &Suspected, jitter: f64) -> bool {
+        if suspected.n_falls <= std::mem::replace(&mut self.n_falls, suspected.n_falls) {
+            return false;
+        }
+        if suspected.is_disabled {
+            self.breaker.disable();
+        } else {
+            self.breaker = Breaker::opened(BreakerConfig::module(), Instant::now(), jitter);
+        }
+        self.shown.set(self.breaker.state());
+        true
     }
 
     /// Nothing in flight and nothing waiting.

@@ -90,11 +90,8 @@ impl State {
 
     /// The place of a module in this channel, made at its first use.
     pub fn seat(&mut self, spec: &ModuleSpec) -> &mut Seat {
-        let Self { services, slot, rng, seats, .. } = self;
-        seats.entry(spec.name).or_insert_with(|| {
-            let suspect = services.is_suspect(slot, spec.name);
-            Box::new(Seat::new(*spec, suspect, rng.random(), &services.breakers))
-        })
+        let Self { services, seats, .. } = self;
+        seats.entry(spec.name).or_insert_with(|| Box::new(Seat::new(*spec, &services.breakers)))
     }
 
     /// A number in [0, 1) for back-offs.

@@ -1,9 +1,11 @@
-//! Modules that panic, sleep, fail, spin and hoard memory, each in a row of its own: the tests of supervision watch what becomes of
+//! A ledger, and modules that panic, sleep, fail, spin and hoard memory, each in a row of its own: the tests of supervision watch what becomes of
 //! their neighbours.
 
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
+use storage::{Effect, counters};
 
 use crate::actors::{CommandSpec, Context, Module, ModuleError, ModuleSpec};
 use crate::messages::{CommandCall, Line, Reply};
@@ -65,6 +67,16 @@ pub const SPINNER: ModuleSpec = row(
     &[CommandSpec { name: "spin", usage: "spin", description: "Holds its thread.", ..CommandSpec::DEFAULT }],
     || Box::new(Spin),
 );
+pub const OVERFLOW: ModuleSpec = row(
+    "fault_overflow",
+    &[CommandSpec {
+        name: "overflow",
+        usage: "overflow",
+        description: "Overflows its stack.",
+        ..CommandSpec::DEFAULT
+    }],
+    || Box::new(Overflow),
+);
 pub const FATAL: ModuleSpec = row(
     "fault_fatal",
     &[CommandSpec { name: "fatal", usage: "fatal", description: "Gives up.", ..CommandSpec::DEFAULT }],
@@ -93,6 +105,35 @@ pub const LINES: ModuleSpec = ModuleSpec {
         || Box::new(Lines { n_lines: 0 }),
     )
 };
+
+pub const LEDGER: ModuleSpec = row(
+    "fault_ledger",
+    &[CommandSpec {
+        name: "ledger",
+        usage: "ledger <token>",
+        description: "Enters a token into the channel's account.",
+        ..CommandSpec::DEFAULT
+    }],
+    || Box::new(Ledger),
+);
+
+/// State that only the channel's owner may write: each entry is an operation, each account their sum.
+struct Ledger;
+
+#[async_trait]
+impl Module for Ledger {
+    async fn on_command(&mut self, ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
+        let (community_id, now, token) = (ctx.community_id(), ctx.now(), call.args.clone());
+        let unit = ctx.answer(ctx.channel_scope(), 1, move |tx| {
+            async move {
+                let sum = counters::add(tx, community_id, "ledger", 1, now).await?;
+                Ok(Effect::new(format!("ledger: {sum} {token}")))
+            }
+            .boxed()
+        });
+        unit.await
+    }
+}
 
 struct Panic;
 
@@ -158,6 +199,21 @@ impl Module for Spin {
     }
 }
 
+struct Overflow;
+
+#[async_trait]
+impl Module for Overflow {
+    async fn on_command(&mut self, _ctx: &Context, _call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
+        Ok(vec![Reply::text(format!("{} deep.", dig(u64::MAX)))])
+    }
+}
+
+/// Deeper than any stack.
+fn dig(left: u64) -> u64 {
+    let held = std::hint::black_box([left; 64]);
+    if left == 0 { 0 } else { dig(left - 1) + held[0] / left }
+}
+
 struct Fatal;
 
 #[async_trait]
@@ -200,7 +256,6 @@ impl Module for Lines {
 #[cfg(test)]
 mod tests {
     use domain::Level;
-    use futures_util::FutureExt;
 
     use super::*;
     use crate::actors::modules::testing::World;

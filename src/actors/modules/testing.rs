@@ -80,7 +80,6 @@ impl World {
             )),
             meters: crate::telemetry::command_meters::CommandMeters::default(),
             loads: Arc::new(tokio::sync::Semaphore::new(1)),
-            suspects: Vec::new(),
         });
         Self { services, slot, clock, modules: HashMap::new(), n_lines: AtomicU64::new(0), _folder: folder }
     }

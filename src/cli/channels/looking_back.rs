@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::client::Client;
-use crate::cli::output::{Failure, field, print_json, visible};
+use crate::cli::output::{Failure, field, print_json, say, tell, tell_part, visible};
 use crate::messages::Clock;
 
 /// What is asked about.
@@ -64,17 +64,17 @@ pub(super) async fn why(client: &Client, args: &WhyArgs, json: bool) -> Result<(
     }
     print_told(&told["items"]);
     for sentence in told["conclusion"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        println!("=> {}", visible(sentence));
+        say(format_args!("=> {}", visible(sentence)));
     }
     if told["complete"] == false {
-        println!("=> the log's store does not answer; this is what the node has in memory");
+        say("=> the log's store does not answer; this is what the node has in memory");
     }
     let is_empty = |items: &Value| items.as_array().is_none_or(Vec::is_empty);
     if is_empty(&told["items"]) && !is_empty(&told["context"]) {
-        println!("When the bot may have missed something, the newest first:");
+        say("When the bot may have missed something, the newest first:");
         print_told(&told["context"]);
     } else if is_empty(&told["items"]) {
-        println!("Nothing is in the log.");
+        say("Nothing is in the log.");
     }
     Ok(())
 }
@@ -83,7 +83,7 @@ fn print_told(items: &Value) {
     for item in items.as_array().into_iter().flatten() {
         let at = field(item, "at").parse::<DateTime<Utc>>();
         let at = at.map_or_else(|_| "-".to_owned(), |at| at.format("%Y-%m-%d %H:%M:%S%.3f").to_string());
-        println!("{at}  {}", visible(&field(item, "told")));
+        say(format_args!("{at}  {}", visible(&field(item, "told"))));
     }
 }
 
@@ -97,14 +97,18 @@ pub(super) async fn record(client: &Client, args: &RecordArgs, json: bool) -> Re
     if json {
         print_json(&recorded);
     } else if recorded["until"].is_null() {
-        println!("{} is no longer recorded", field(&recorded, "key"));
+        say(format_args!("{} is no longer recorded", field(&recorded, "key")));
     } else {
-        println!("all lines of {} are kept until {}", field(&recorded, "key"), field(&recorded, "until"));
-        println!("Mind: {}.", field(&recorded, "warning"));
-        println!(
+        say(format_args!(
+            "all lines of {} are kept until {}",
+            field(&recorded, "key"),
+            field(&recorded, "until")
+        ));
+        say(format_args!("Mind: {}.", field(&recorded, "warning")));
+        say(format_args!(
             "Then try `waddlebot channels replay {} --from 1h --dry-run`; --stop ends it sooner.",
             args.key
-        );
+        ));
     }
     Ok(())
 }
@@ -133,32 +137,35 @@ pub(super) async fn replay(client: &Client, args: &ReplayArgs, json: bool) -> Re
         lines.extend(found.into_iter().filter(|line| json || line["differs"] == true));
         after = page["next"].take();
         if shows_progress {
-            eprint!("\r{n_lines} lines, up to {}", field(&page, "reached"));
+            tell_part(format_args!("\r{n_lines} lines, up to {}", field(&page, "reached")));
         }
         if after.is_null() {
             break;
         }
     }
     if shows_progress {
-        eprintln!();
+        tell("");
     }
     if json {
         print_json(&json!({ "lines": lines }));
         return Ok(());
     }
     for line in &lines {
-        println!(
+        say(format_args!(
             "{}  {}: {}",
             field(line, "at"),
             visible(&field(line, "user")),
             visible(&field(line, "text"))
-        );
-        println!("  then  {}", visible(&field(line, "then")));
-        println!("  now   {}", visible(&field(line, "now")));
+        ));
+        say(format_args!("  then  {}", visible(&field(line, "then"))));
+        say(format_args!("  now   {}", visible(&field(line, "now"))));
     }
-    println!("{} of {n_lines} recorded command lines would end differently", lines.len());
+    say(format_args!("{} of {n_lines} recorded command lines would end differently", lines.len()));
     if n_lines == 0 {
-        println!("nothing was recorded then; begin with `waddlebot channels record {} --for 1h`", args.key);
+        say(format_args!(
+            "nothing was recorded then; begin with `waddlebot channels record {} --for 1h`",
+            args.key
+        ));
     }
     Ok(())
 }

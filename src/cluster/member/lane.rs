@@ -1,11 +1,28 @@
 //! One lane of asks: a connection that is opened when it is needed and opened anew when it was lost.
 
+use std::sync::mpsc::SyncSender;
+
 use membership::ask::{Answer, Ask};
 use membership::{Incarnation, Input, Lane};
 use secrecy::SecretString;
 use storage::StorageError;
 use storage::cluster::{self, LeaseConnection};
+use storage::suspects::{self, Suspicion};
 use tokio::sync::mpsc;
+
+/// What a lane is sent on.
+#[derive(Debug)]
+pub(super) enum Errand {
+    Ask(u64, Ask),
+    /// This process is about to end. Who waits holds the other end of `done`.
+    Accuse {
+        suspicions: Vec<Suspicion>,
+        done: SyncSender<()>,
+    },
+}
+
+/// One ask, and the last word of the process behind it.
+const ERRANDS_MAX: usize = 2;
 
 struct Asking {
     lane: Lane,
@@ -23,20 +40,30 @@ pub(super) fn open(
     url: SecretString,
     me: Incarnation,
     inputs: mpsc::Sender<Input>,
-) -> mpsc::Sender<(u64, Ask)> {
-    let (asks, taken) = mpsc::channel(1);
+) -> mpsc::Sender<Errand> {
+    let (errands, taken) = mpsc::channel(ERRANDS_MAX);
     let asking = Asking { lane, url, me, conn: None, inputs, in_trouble: false };
     #[expect(
         clippy::disallowed_methods,
         reason = "ends with its sender; the member's thread waits for nothing"
     )]
     tokio::spawn(asking.run(taken));
-    asks
+    errands
 }
 
 impl Asking {
-    async fn run(mut self, mut asks: mpsc::Receiver<(u64, Ask)>) {
-        while let Some((number, ask)) = asks.recv().await {
+    async fn run(mut self, mut errands: mpsc::Receiver<Errand>) {
+        while let Some(errand) = errands.recv().await {
+            let (number, ask) = match errand {
+                Errand::Ask(number, ask) => (number, ask),
+                Errand::Accuse { suspicions, done } => {
+                    if self.accuse(suspicions).await.is_ok() {
+                        // Who waited too long is gone.
+                        let _told = done.try_send(());
+                    }
+                    continue;
+                }
+            };
             let done = self.ask(&ask).await;
             if let Err(error) = &done {
                 self.failed(error).await;
@@ -51,6 +78,18 @@ impl Asking {
     }
 
     async fn ask(&mut self, ask: &Ask) -> Result<Answer, StorageError> {
+        cluster::ask(self.connected().await?, ask).await
+    }
+
+    async fn accuse(&mut self, suspicions: Vec<Suspicion>) -> Result<(), StorageError> {
+        let conn = self.connected().await?;
+        for suspicion in suspicions {
+            suspects::accuse(conn, suspicion).await?;
+        }
+        Ok(())
+    }
+
+    async fn connected(&mut self) -> Result<&mut LeaseConnection, StorageError> {
         if self.conn.is_none() {
             let mut conn = LeaseConnection::connect(&self.url, self.me).await?;
             if self.lane == Lane::Lease {
@@ -58,8 +97,7 @@ impl Asking {
             }
             self.conn = Some(conn);
         }
-        let Some(conn) = &mut self.conn else { return Err(StorageError::Closed) };
-        cluster::ask(conn, ask).await
+        self.conn.as_mut().ok_or(StorageError::Closed)
     }
 
     async fn failed(&mut self, error: &StorageError) {

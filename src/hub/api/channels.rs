@@ -1,4 +1,4 @@
-//! `/api/v1/channels`: the channels of this node.
+//! `/api/v1/channels`: the channels, whichever node serves them.
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use crate::cluster::SlotSpec;
 use crate::hub::answer::{Answer, Answered, ApiError, Envelope, ErrorEnvelope, ok};
 use crate::hub::ask::key_of;
 use crate::hub::changing::Caller;
+use crate::hub::everywhere::{Everywhere, Missing};
 use crate::hub::input::{JsonBody, Queried};
 use crate::hub::page::{Page, PageQuery, page_of, rows_of};
 use crate::hub::router::Hub;
@@ -29,7 +30,7 @@ pub(in crate::hub) mod replay;
 pub(in crate::hub) mod restart;
 
 /// A channel in a list.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(in crate::hub) struct ChannelLine {
     id: String,
     /// `platform:login`.
@@ -45,10 +46,24 @@ pub(in crate::hub) struct ChannelLine {
     mailbox: usize,
     /// Plain lines since the node started.
     lines: u64,
+    /// The node that owns it; null while it is on its way to one.
+    node: Option<String>,
+    /// How often it changed its owner; null where one node owns everything.
+    epoch: Option<i64>,
 }
 
-impl From<&Arc<ChannelSlot>> for ChannelLine {
-    fn from(slot: &Arc<ChannelSlot>) -> Self {
+/// A page of channels, and the nodes whose channels are not in it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::hub) struct ChannelPage {
+    #[serde(flatten)]
+    page: Page<ChannelLine>,
+    #[serde(flatten)]
+    missing: Missing,
+}
+
+impl ChannelLine {
+    /// A channel of this node.
+    fn here(hub: &Hub, slot: &ChannelSlot) -> Self {
         Self {
             id: slot.id.to_string(),
             key: slot.key(),
@@ -59,6 +74,8 @@ impl From<&Arc<ChannelSlot>> for ChannelLine {
             running: slot.actor().is_some(),
             mailbox: slot.lane.in_flight(),
             lines: slot.lines(),
+            node: Some(hub.deps.node.id.clone()),
+            epoch: slot.ownership.map(|ownership| ownership.epoch.0),
         }
     }
 }
@@ -76,38 +93,44 @@ impl From<Channel> for ChannelLine {
             running: false,
             mailbox: 0,
             lines: 0,
+            node: None,
+            epoch: None,
         }
     }
 }
 
-/// Lists the node's channels in the order of their keys.
+/// Lists the channels of all nodes in the order of their keys.
 #[utoipa::path(get, path = "/api/v1/channels", tag = "operators", params(PageQuery),
     security(("service_key" = [])), responses(
-    (status = 200, description = "A page of channels.", body = Envelope<Page<ChannelLine>>),
+    (status = 200, description = "A page of channels.", body = Envelope<ChannelPage>),
     (status = 400, description = "A wrong limit.", body = ErrorEnvelope),
     (status = 401, description = "No or a wrong service key.", body = ErrorEnvelope)))]
 pub(in crate::hub) async fn list(
     State(hub): State<Hub>,
+    everywhere: Everywhere,
     Queried(query): Queried<PageQuery>,
-) -> Answered<Page<ChannelLine>> {
+) -> Answered<ChannelPage> {
     let limit = rows_of(query.limit)?;
-    let after = query.cursor.unwrap_or_default();
-    let mut slots: Vec<(String, Arc<ChannelSlot>)> = hub
-        .deps
-        .directory
-        .all()
-        .into_iter()
-        .map(|slot| (slot.key(), slot))
-        .filter(|(key, _)| *key > after)
-        .collect();
-    let n_wanted = limit as usize;
+    let mut lines = lines_here(&hub, &query.cursor.unwrap_or_default(), limit as usize);
+    let others = everywhere.parts::<Page<ChannelLine>>(&hub).await;
+    lines.extend(others.parts.into_iter().flat_map(|(_, page)| page.items));
+    lines.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+    // One that moved meanwhile may be told of twice.
+    lines.dedup_by(|one, other| one.key == other.key);
+    lines.truncate(limit as usize);
+    ok(ChannelPage { page: page_of(lines, limit, |line| line.key.clone()), missing: others.missing })
+}
+
+/// The node's own first channels behind a key, in no order.
+fn lines_here(hub: &Hub, after: &str, n_wanted: usize) -> Vec<ChannelLine> {
+    let slots = hub.deps.directory.all().into_iter();
+    let mut slots: Vec<(String, Arc<ChannelSlot>)> =
+        slots.map(|slot| (slot.key(), slot)).filter(|(key, _)| key.as_str() > after).collect();
     if slots.len() > n_wanted {
         slots.select_nth_unstable_by(n_wanted, |(one, _), (other, _)| one.cmp(other));
         slots.truncate(n_wanted);
     }
-    slots.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    let lines = slots.iter().map(|(_, slot)| ChannelLine::from(slot)).collect();
-    ok(page_of(lines, limit, |line| line.key.clone()))
+    slots.iter().map(|(_, slot)| ChannelLine::here(hub, slot)).collect()
 }
 
 /// The channel to add.
@@ -150,7 +173,7 @@ pub(in crate::hub) async fn create(
     };
     let n_added = ensure(&hub, &caller, "channels", (vec![key.clone()], community)).await?;
     let channel = match hub.deps.directory.find(&key) {
-        Some(slot) => ChannelLine::from(&slot),
+        Some(slot) => ChannelLine::here(&hub, &slot),
         None => ChannelLine::from(stored(&hub, &key).await?.ok_or_else(|| {
             ApiError::conflict(format!(
                 "{key} was removed meanwhile; send another Idempotency-Key to add it again"

@@ -8,6 +8,7 @@ use domain::Platform;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::cluster::Moves;
 use crate::hub::answer::{Answered, Envelope, ErrorEnvelope, ok};
 use crate::hub::readyz::readiness;
 use crate::hub::router::Hub;
@@ -40,6 +41,8 @@ pub(in crate::hub) struct Status {
     parts: Vec<PartReport>,
     #[schema(value_type = Object)]
     platforms: BTreeMap<Platform, PlatformReport>,
+    /// Keys on their way to or from this node; null where one node owns everything.
+    moves: Option<Moves>,
 }
 
 /// Shows the node at a glance.
@@ -47,10 +50,15 @@ pub(in crate::hub) struct Status {
     (status = 200, description = "The node.", body = Envelope<Status>),
     (status = 401, description = "No or a wrong service key.", body = ErrorEnvelope)))]
 pub(in crate::hub) async fn show(State(hub): State<Hub>) -> Answered<Status> {
-    let readiness = readiness(&hub).await;
+    ok(of(&hub).await)
+}
+
+/// The node at a glance.
+pub(super) async fn of(hub: &Hub) -> Status {
+    let readiness = readiness(hub).await;
     let slots = hub.deps.directory.all();
     let node = &hub.deps.node;
-    ok(Status {
+    Status {
         node: node.id.clone(),
         version: node.version,
         started_at: node.started_at,
@@ -64,5 +72,9 @@ pub(in crate::hub) async fn show(State(hub): State<Hub>) -> Answered<Status> {
         memory: hub.deps.directory.memory().report(),
         parts: hub.deps.operator.parts().await,
         platforms: readiness.platforms,
-    })
+        moves: hub.deps.gateway.as_ref().map(|gateway| {
+            let (leaving, awaited) = gateway.moves();
+            Moves { leaving, awaited }
+        }),
+    }
 }

@@ -85,7 +85,7 @@ async fn a_silent_channel_costs_a_second_and_is_named_missing() {
     assert_eq!((status, &answer["error"]["code"]), (503, &json!("channel_silent")));
     let (status, answer) = node.call("GET", "/api/v1/modules", None).await;
     assert_eq!(
-        (status, &answer["data"]["partial"], &answer["data"]["missing"]),
+        (status, &answer["data"]["partial"], &answer["data"]["missing_channels"]),
         (200, &json!(true), &json!(1))
     );
     assert!(started.elapsed() < std::time::Duration::from_secs(5));
@@ -172,4 +172,17 @@ async fn an_alias_is_added_expanded_and_removed_and_never_calls_itself() {
     assert_eq!(node.call("DELETE", &format!("/api/v1/aliases/{id}"), None).await.0, 200);
     let (_, listed) = node.call("GET", "/api/v1/aliases?channel=twitch:ann", None).await;
     assert_eq!(listed["data"]["items"], json!([]));
+}
+
+#[tokio::test]
+async fn a_node_alone_has_no_pins_and_no_other_nodes_to_drain() {
+    let node = TestNode::start().await;
+    let pin = "/api/v1/cluster/pins/twitch:ann";
+    let (status, answer) = node.call("PUT", pin, Some(json!({ "node": "b" }))).await;
+    assert_eq!((status, &answer["error"]["code"]), (409, &json!("conflict")), "{answer}");
+    assert_eq!(node.call("DELETE", pin, None).await.0, 409);
+    let (status, answer) = node.call("GET", "/api/v1/cluster/pins", None).await;
+    assert_eq!((status, &answer["data"]["items"]), (200, &json!([])));
+    let (status, answer) = node.call("POST", "/api/v1/cluster/nodes/b/drain", None).await;
+    assert_eq!((status, &answer["error"]["code"]), (404, &json!("not_found")), "{answer}");
 }

@@ -241,16 +241,20 @@ impl State {
 
     /// Takes over which channels the directory holds.
     fn reconcile(&mut self) {
-        let slots = self.deps.directory.all().into_iter().filter(|slot| slot.platform == Platform::Twitch);
+        let slots = self.deps.directory.heard().into_iter().filter(|slot| slot.platform == Platform::Twitch);
         let mut wanted = Vec::new();
         for slot in slots {
             wanted.push((slot.id, slot.login.clone()));
-            self.handles.entry(slot.id).or_insert_with(|| {
-                let sender = ChannelSender::new(slot.id, slot.login.clone(), Arc::clone(&self.account));
-                slot.set_outlet(Some(Arc::clone(&sender) as Arc<dyn ReplySink>));
-                self.account.add_sender(Arc::clone(&sender));
-                Handle { slot, sender }
-            });
+            match self.handles.get(&slot.id) {
+                Some(handle) if Arc::ptr_eq(&handle.slot, &slot) => {}
+                Some(handle) => self.replace(Handle { slot, sender: Arc::clone(&handle.sender) }),
+                None => {
+                    let sender = ChannelSender::new(slot.id, slot.login.clone(), Arc::clone(&self.account));
+                    slot.set_outlet(Some(Arc::clone(&sender) as Arc<dyn ReplySink>));
+                    self.account.add_sender(Arc::clone(&sender));
+                    self.handles.insert(slot.id, Handle { slot, sender });
+                }
+            }
         }
         for (id, login, connection) in self.joins.reconcile(wanted) {
             if let Some(connection) = connection {
@@ -262,6 +266,18 @@ impl State {
                 handle.sender.abandon();
             }
         }
+    }
+}
+
+impl State {
+    /// The channel was given away and came back before it was parted: its lines go to its new slot.
+    fn replace(&mut self, handle: Handle) {
+        handle.slot.set_outlet(Some(Arc::clone(&handle.sender) as Arc<dyn ReplySink>));
+        if let Some(connection) = self.joins.connection(handle.slot.id) {
+            handle.slot.set_heard(self.joins.is_joined(handle.slot.id));
+            self.order(connection, Order::Replace(handle.clone()));
+        }
+        self.handles.insert(handle.slot.id, handle);
     }
 }
 

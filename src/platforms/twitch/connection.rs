@@ -56,6 +56,8 @@ pub struct Login {
 #[derive(Debug)]
 pub enum Order {
     Join(Vec<Handle>),
+    /// The channel has another slot from now on.
+    Replace(Handle),
     /// The channel is nobody's any more.
     Part(String),
     /// The channels move to another connection: what still comes of them before Twitch lets go of them counts.
@@ -329,6 +331,7 @@ impl Reading {
                     self.intake.add(handle);
                 }
             }
+            Order::Replace(handle) => self.intake.replace(handle),
             Order::Part(login) => {
                 self.intake.remove(&login);
                 self.outlet.push_line(&format!("PART #{login}"));

@@ -181,6 +181,14 @@ impl Intake {
         }
     }
 
+    /// Its lines go to another slot from now on.
+    pub fn replace(&mut self, handle: Handle) {
+        if let Some(index) = self.index(&handle.slot.login) {
+            self.count_plain();
+            self.entries[index].handle = handle;
+        }
+    }
+
     /// Forgets a channel; what still comes of it is handled as nobody's.
     pub fn remove(&mut self, login: &str) {
         // The plain lines so far are noted by index.

@@ -186,6 +186,15 @@ impl Joins {
         }
     }
 
+    /// The connection that a channel is joined or asked for on.
+    pub fn connection(&self, id: ChannelId) -> Option<ConnectionId> {
+        self.channels.get(&id)?.connection()
+    }
+
+    pub fn is_joined(&self, id: ChannelId) -> bool {
+        self.channels.get(&id).is_some_and(|channel| matches!(channel.place, Place::Joined { .. }))
+    }
+
     pub fn n_on(&self, connection: ConnectionId) -> usize {
         self.on_connection.get(&connection).copied().unwrap_or(0)
     }

@@ -39,6 +39,15 @@ pub struct Settings {
     pub reply_age_max: Duration,
 }
 
+impl Settings {
+    /// What so many JOINs take at the account's rate, when nothing else comes between.
+    pub fn joining_time(&self, n_channels: usize) -> Duration {
+        let (n, rate) = (n_channels as f64, self.joins_per_10s as f64);
+        // Without a limit they go at once.
+        Duration::from_secs_f64(if self.joins_per_10s == 0 { 0.0 } else { 10.0 * n / rate })
+    }
+}
+
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
         let twitch = config.platforms.twitch.clone();
@@ -63,5 +72,19 @@ impl From<&Config> for Settings {
             send_queue: twitch.send_queue.max(1),
             reply_age_max: config.limits.reply_max_age,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_thousand_joins_at_twenty_in_ten_seconds_take_forty_minutes() {
+        let mut settings = Settings::from(&Config::local(std::iter::empty()).unwrap());
+        settings.joins_per_10s = 20;
+        assert_eq!(settings.joining_time(5_000), Duration::from_secs(2_500));
+        settings.joins_per_10s = 0;
+        assert_eq!(settings.joining_time(5_000), Duration::ZERO);
     }
 }

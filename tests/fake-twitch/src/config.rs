@@ -1,5 +1,6 @@
 //! What the fake enforces, who may log in, and which faults it plays.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// A limit of this size or above is not enforced and costs no memory.
@@ -57,6 +58,8 @@ impl Chatter {
 /// Everything that can be set before the start. The default is Twitch's figures for a normal account.
 #[derive(Clone, Debug)]
 pub struct FakeConfig {
+    /// Where all its ports are. Beyond loopback only in a network of one's own.
+    pub address: Ipv4Addr,
     pub irc_port: u16,
     pub ircs_port: u16,
     pub ws_port: u16,
@@ -102,6 +105,7 @@ pub struct FakeConfig {
 impl Default for FakeConfig {
     fn default() -> Self {
         Self {
+            address: Ipv4Addr::LOCALHOST,
             irc_port: 0,
             ircs_port: 0,
             ws_port: 0,

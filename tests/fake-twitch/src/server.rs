@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Result;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ struct Transport {
 }
 
 impl FakeTwitch {
-    /// Opens all listeners on loopback and serves them on the current runtime.
+    /// Opens all listeners and serves them on the current runtime.
     ///
     /// # Errors
     /// A port is taken, or the certificate could not be made or written.
@@ -188,7 +188,7 @@ fn bind(port: u16, config: &FakeConfig) -> Result<TcpListener> {
     if let Some(bytes) = config.receive_buffer_bytes {
         socket.set_recv_buffer_size(bytes)?;
     }
-    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    socket.bind((config.address, port).into())?;
     socket.listen(BACKLOG)
 }
 
@@ -197,26 +197,28 @@ async fn listen(listener: TcpListener, transport: Transport, world: Arc<World>) 
     loop {
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
-            Ok((socket, _)) => drop(connections.spawn(serve(socket, transport.clone(), Arc::clone(&world)))),
+            Ok((socket, peer)) => {
+                connections.spawn(serve(socket, peer, transport.clone(), Arc::clone(&world)));
+            }
             // Out of file descriptors: accepting goes on when some are free again.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
-async fn serve(socket: TcpStream, transport: Transport, world: Arc<World>) {
+async fn serve(socket: TcpStream, peer: SocketAddr, transport: Transport, world: Arc<World>) {
     if socket.set_nodelay(true).is_err() {
         return;
     }
     match (transport.tls, transport.web_socket) {
-        (None, false) => serve_lines(world, socket).await,
-        (None, true) => serve_web_socket(world, socket).await,
+        (None, false) => serve_lines(world, socket, peer).await,
+        (None, true) => serve_web_socket(world, socket, peer).await,
         (Some(tls), web_socket) => {
             let Ok(socket) = tls.accept(socket).await else { return };
             if web_socket {
-                serve_web_socket(world, socket).await;
+                serve_web_socket(world, socket, peer).await;
             } else {
-                serve_lines(world, socket).await;
+                serve_lines(world, socket, peer).await;
             }
         }
     }

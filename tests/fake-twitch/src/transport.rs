@@ -1,5 +1,6 @@
 //! A connection's task: reads lines, writes what waits, and ends by a fault, over any stream.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +20,9 @@ const FRAME_BYTES_MAX: usize = 16 << 10;
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Serves IRC over a byte stream until either side ends it.
-pub(crate) async fn serve_lines<S: AsyncRead + AsyncWrite>(world: Arc<World>, socket: S) {
+pub(crate) async fn serve_lines<S: AsyncRead + AsyncWrite>(world: Arc<World>, socket: S, peer: SocketAddr) {
     let (reader, writer) = tokio::io::split(socket);
-    let connection = world.open();
+    let connection = world.open(peer);
     tokio::select! {
         () = read_lines(&world, &connection, reader) => {}
         () = write_lines(&connection, writer) => {}
@@ -31,10 +32,14 @@ pub(crate) async fn serve_lines<S: AsyncRead + AsyncWrite>(world: Arc<World>, so
 }
 
 /// Serves IRC over a WebSocket until either side ends it.
-pub(crate) async fn serve_web_socket<S: AsyncRead + AsyncWrite + Unpin>(world: Arc<World>, socket: S) {
+pub(crate) async fn serve_web_socket<S: AsyncRead + AsyncWrite + Unpin>(
+    world: Arc<World>,
+    socket: S,
+    peer: SocketAddr,
+) {
     let Ok(web_socket) = tokio_tungstenite::accept_async(socket).await else { return };
     let (sink, stream) = web_socket.split();
-    let connection = world.open();
+    let connection = world.open(peer);
     tokio::select! {
         () = read_frames(&world, &connection, stream) => {}
         () = write_frames(&connection, sink) => {}

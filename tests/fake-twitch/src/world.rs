@@ -1,6 +1,7 @@
 //! The state that all connections share, behind one short lock.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -31,6 +32,7 @@ pub fn room_id(login: &str) -> String {
 #[derive(Clone, Debug)]
 pub struct ConnectionLog {
     pub id: u64,
+    pub peer: SocketAddr,
     pub opened_at: Instant,
     /// `None`: not logged in.
     pub login: Option<(String, Instant)>,
@@ -133,7 +135,7 @@ impl World {
         format!("{:08x}-0000-4000-8000-{:012x}", self.run, state.next_message)
     }
 
-    pub(crate) fn open(&self) -> Arc<Connection> {
+    pub(crate) fn open(&self, peer: SocketAddr) -> Arc<Connection> {
         let mut state = self.state();
         let id = state.next_connection;
         state.next_connection += 1;
@@ -144,7 +146,8 @@ impl World {
         if state.log.len() == CONNECTION_LOG_MAX {
             state.log.pop_front();
         }
-        state.log.push_back(ConnectionLog { id, opened_at: Instant::now(), login: None, closed_at: None });
+        let opened_at = Instant::now();
+        state.log.push_back(ConnectionLog { id, peer, opened_at, login: None, closed_at: None });
         drop(state);
         self.touch();
         connection

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 
 use crate::node::{Launch, Node, PATIENCE, eventually};
@@ -139,6 +140,25 @@ async fn a_spinning_module_ends_in_an_abort_within_three_seconds_and_starts_susp
     let (_, answer) = say(&node, "twitch:sick", "!spin").await;
     assert!(answer.to_string().contains("unavailable"), "the suspect starts open: {answer}");
     assert!(say(&node, "twitch:sick", "!ping").await.1.to_string().contains("Pong"));
+}
+
+#[tokio::test]
+async fn after_a_stack_that_overflowed_the_node_does_not_fall_over_the_same_line_again() {
+    let mut node = Launch::new("").start().await;
+    add_channels(&node, &["twitch:sick"]).await;
+    let asked = node.event("twitch:sick", "ann", "!overflow", "moderator");
+    // The process dies under this request; its answer is no matter.
+    let _ =
+        tokio::time::timeout(Duration::from_millis(100), std::panic::AssertUnwindSafe(asked).catch_unwind())
+            .await;
+    assert!(!node.ended().await.success());
+    let node = node.launch.start().await;
+    let (_, answer) = say(&node, "twitch:sick", "!overflow").await;
+    assert!(answer.to_string().contains("unavailable"), "the suspect starts open: {answer}");
+    assert!(say(&node, "twitch:sick", "!ping").await.1.to_string().contains("Pong"));
+    assert_eq!(breaker(&node, "twitch:sick", "fault_overflow").await, "OPEN");
+    let node = node.restart().await;
+    assert!(!node.log().contains("is_disabled=true"), "a clean stop accuses nobody: {}", node.log());
 }
 
 #[tokio::test]

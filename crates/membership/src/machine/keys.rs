@@ -27,6 +27,10 @@ pub(super) struct Keys {
     next_slot: MonotonicUs,
     /// Keys that are or may become mine, but for those in doubt.
     n_held: usize,
+    /// Keys that are being handed over.
+    n_leaving: usize,
+    /// Keys that are being claimed.
+    n_claiming: usize,
     /// I want none any more, for ever.
     closed: bool,
 }
@@ -77,6 +81,11 @@ impl Keys {
 
     pub const fn n_held(&self) -> usize {
         self.n_held
+    }
+
+    /// Keys to hand over, and keys to become mine.
+    pub fn moves(&self) -> (usize, usize) {
+        (self.moves.len() + self.n_leaving, self.claims.len() + self.n_claiming)
     }
 
     pub const fn is_closed(&self) -> bool {
@@ -302,8 +311,12 @@ impl Keys {
 
     fn set_phase(&mut self, key: &OwnedKey, phase: Phase) {
         let Some(entry) = self.entries.get_mut(key) else { return };
-        let n_before = usize::from(entry.phase != Phase::Away);
-        self.n_held = self.n_held + usize::from(phase != Phase::Away) - n_before;
+        let count = |n: &mut usize, counts: fn(Phase) -> bool| {
+            *n = *n + usize::from(counts(phase)) - usize::from(counts(entry.phase));
+        };
+        count(&mut self.n_held, |phase| phase != Phase::Away);
+        count(&mut self.n_leaving, |phase| matches!(phase, Phase::Moving(_) | Phase::Releasing(_)));
+        count(&mut self.n_claiming, |phase| matches!(phase, Phase::Claiming { .. }));
         entry.phase = phase;
         self.claim_at(key, None);
     }

@@ -1,5 +1,7 @@
 //! The view that keys are placed by, and what the next one should be.
 
+use std::collections::BTreeMap;
+
 use crate::ask::{Member, Role, Seat, State, View};
 use crate::{DbTime, Incarnation, MonotonicUs, NodeId, OwnedKey, Place, Placement, Timings};
 
@@ -16,6 +18,10 @@ pub(super) struct Rings {
     version_looked: i64,
     /// When a view added somebody last; `None`: never.
     added_at: Option<MonotonicUs>,
+    /// When a node was added last, if keys moved to it from others. Who comes and goes takes them along each time.
+    returned_at: BTreeMap<NodeId, MonotonicUs>,
+    /// Until then anybody may have been added by a view that was not seen here; `None`: all were seen.
+    unseen_until: Option<MonotonicUs>,
     /// Since when somebody waits for keys that nobody can own; `None`: there are none.
     vacant_since: Option<MonotonicUs>,
 }
@@ -57,15 +63,39 @@ impl Rings {
         if view.version <= self.view.version {
             return false;
         }
-        if view.members.iter().any(|seat| !has_node(&self.view.members, &seat.node)) {
-            self.added_at = Some(now.plus(-age_us.clamp(0, timings.rebalance_us)));
+        let published_at = now.plus(-age_us.clamp(0, timings.rebalance_us));
+        if view.version != self.view.version + 1 {
+            self.unseen_until = Some(published_at);
         }
+        self.note_added(&view, published_at, timings);
         if view.members != self.view.members {
             self.placement = Placement::new(&view, timings.virtual_nodes);
         }
         self.seat = view.members.iter().find(|seat| seat.incarnation == me).map(|seat| seat.node.clone());
         self.view = view;
         true
+    }
+
+    /// Notes who is new in a view.
+    fn note_added(&mut self, view: &View, at: MonotonicUs, timings: &Timings) {
+        self.returned_at.retain(|_, returned_at| returned_at.plus(timings.rebalance_us) > at);
+        let stays = |seat: &Seat| self.view.members.iter().any(|old| old.incarnation == seat.incarnation);
+        // Where nobody stays nobody gives anything up.
+        let moves_keys = view.members.iter().any(stays);
+        for seat in view.members.iter().filter(|seat| !has_node(&self.view.members, &seat.node)) {
+            self.added_at = Some(at);
+            if moves_keys {
+                self.returned_at.insert(seat.node.clone(), at);
+            }
+        }
+    }
+
+    /// Whether a node may be added: soon, so that those who start together come in together, but each only once in a
+    /// rebalancing time, so that one that comes and goes does not take its keys along each time.
+    fn may_enter(&self, now: MonotonicUs, node: &NodeId, timings: &Timings) -> bool {
+        let gathered = self.added_at.is_none_or(|at| at.plus(timings.gather_us) <= now);
+        let returned_at = self.returned_at.get(node).copied().max(self.unseen_until);
+        gathered && returned_at.is_none_or(|at| at.plus(timings.rebalance_us) <= now)
     }
 
     /// Notes who was seen at this view.
@@ -99,17 +129,18 @@ impl Rings {
         }
         let staying = active(members).filter(|seat| has_node(&self.view.members, &seat.node));
         let mut seats: Vec<_> = staying.cloned().collect();
-        let wait = match self.vacant_since {
-            Some(since) => Some(since.plus(timings.gather_us)),
-            None => self.added_at.map(|at| at.plus(timings.rebalance_us)),
+        let is_new = |seat: &&Seat| !has_node(&self.view.members, &seat.node);
+        let may_enter = |seat: &&Seat| match self.vacant_since {
+            Some(since) => since.plus(timings.gather_us) <= now,
+            None => self.may_enter(now, &seat.node, timings),
         };
-        if wait.is_none_or(|until| until <= now) {
-            let new: Vec<_> = active(members).filter(|seat| !has_node(&seats, &seat.node)).cloned().collect();
-            seats.extend(new);
-        } else if seats.len() < self.view.members.len() && self.unchanged(members).next().is_none() {
+        let new: Vec<_> = active(members).filter(is_new).filter(may_enter).cloned().collect();
+        let nobody_stays = seats.len() < self.view.members.len() && self.unchanged(members).next().is_none();
+        if nobody_stays && self.vacant_since.is_some_and(|since| since.plus(timings.gather_us) > now) {
             // After the loss of all nodes: the others come back as well.
             return None;
         }
+        seats.extend(new);
         seats.sort_unstable_by(|a, b| a.node.cmp(&b.node));
         (!seats.is_empty() && seats != self.view.members).then_some(seats)
     }
@@ -175,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_takes_his_place_at_once_and_another_waits() {
+    fn who_comes_back_takes_his_place_at_once_and_another_after_those_who_came_before() {
         let (now, timings) = (MonotonicUs(0), Timings::default());
         let (a, b, c) = (member(1, State::Active), member(2, State::Active), member(3, State::Active));
         let mut again = b.clone();
@@ -185,8 +216,33 @@ mod tests {
         let members = [a.clone(), again.clone(), c.clone()];
         rings.looked(now, &members);
         assert_eq!(rings.proposal(now, &members, &timings), Some(vec![a.seat.clone(), again.seat.clone()]));
-        let later = now.plus(timings.rebalance_us);
+        let later = now.plus(timings.gather_us);
         assert_eq!(rings.proposal(later, &members, &timings), Some(vec![a.seat, again.seat, c.seat]));
+    }
+
+    #[test]
+    fn a_node_is_added_once_in_thirty_seconds_and_another_need_not_wait_for_it() {
+        let (timings, sec) = (Timings::default(), |n: i64| MonotonicUs(n * 1_000_000));
+        let [a, b, c] = [1, 2, 3].map(|n| member(n, State::Active));
+        let mut rings = Rings::default();
+        let both = [a.clone(), b.clone()];
+        let mut see = |at: i64, version: i64, members: &[Member], seen: &[Member]| {
+            rings.adopt(Incarnation(1), (sec(at), 0), view(version, members), &timings);
+            rings.looked(sec(at), seen);
+            rings.proposal(sec(at), seen, &timings).map(|seats| seats.len())
+        };
+        assert_eq!(see(0, 1, &both, &both), None);
+        assert_eq!(see(5, 2, std::slice::from_ref(&a), &both), Some(2), "its first death: at once");
+        see(5, 3, &both, &both);
+        assert_eq!(see(10, 4, std::slice::from_ref(&a), &both), None, "again, five seconds later");
+        assert_eq!(see(34, 4, std::slice::from_ref(&a), &both), None);
+        assert_eq!(
+            see(34, 4, std::slice::from_ref(&a), &[a.clone(), b.clone(), c]),
+            Some(2),
+            "somebody else"
+        );
+        assert_eq!(see(35, 4, std::slice::from_ref(&a), &both), Some(2));
+        assert_eq!(see(40, 9, std::slice::from_ref(&a), &both), None, "it may have come and gone unseen");
     }
 
     #[test]

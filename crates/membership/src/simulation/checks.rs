@@ -35,6 +35,23 @@ impl World {
         if let Some(lost) = lost {
             self.breaks(format!("{lost:?} was left out"));
         }
+        self.check_returns(before);
+    }
+
+    /// Nobody takes keys from others twice within a rebalancing time by coming and going.
+    fn check_returns(&mut self, before: &View) {
+        let after = self.db.view.members.clone();
+        let is_new = |seat: &&Seat| !before.members.iter().any(|old| old.node == seat.node);
+        if !after.iter().any(|seat| before.members.iter().any(|old| old.incarnation == seat.incarnation)) {
+            return;
+        }
+        for seat in after.iter().filter(is_new) {
+            let last = self.returned_at.insert(seat.node.clone(), self.now);
+            let too_soon = last.is_some_and(|last| self.now - last < self.timings.rebalance_us);
+            if too_soon && !self.is_clock_wrong {
+                self.breaks(format!("{} came back again after {last:?} already", seat.node));
+            }
+        }
     }
 
     /// A gate that opens is that of a living incarnation, and of nobody else's keys.

@@ -74,6 +74,7 @@ impl World {
             Fault::Outage => self.fail_database(),
             Fault::ClockStep => {
                 let step = if self.rng.random_bool(0.5) { 3_600 * SEC } else { self.within(0, 3 * SEC) };
+                self.is_clock_wrong = true;
                 self.db_ahead_us += if self.rng.random_bool(0.5) { step } else { -step };
             }
             Fault::Lossy => self.lossy_until = until,

@@ -121,7 +121,7 @@ impl LeaseConnection {
     }
 
     /// Runs a statement that has one row or none.
-    pub(super) async fn optional<R: Row>(
+    pub(crate) async fn optional<R: Row>(
         &mut self,
         statement: &'static Statement,
         bind: impl FnOnce(QueryOf<R>) -> QueryOf<R>,
@@ -163,12 +163,12 @@ impl LeaseConnection {
 }
 
 /// A row of a statement.
-pub(super) trait Row: for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+pub(crate) trait Row: for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
 impl<R: for<'r> FromRow<'r, PgRow> + Send + Unpin> Row for R {}
 
 /// A statement on its way to its values.
-pub(super) type QueryOf<R> = QueryAs<'static, Postgres, R, PgArguments>;
+pub(crate) type QueryOf<R> = QueryAs<'static, Postgres, R, PgArguments>;
 
 /// The advisory lock of an incarnation.
 pub(super) fn lock_key(incarnation: Incarnation) -> i64 {

@@ -1,5 +1,6 @@
 //! The cluster as operators see it.
 
+use membership::OwnedKey;
 use sqlx::types::chrono::{DateTime, Utc};
 
 use crate::StorageError;
@@ -21,6 +22,8 @@ pub struct NodeReport {
     pub lease_left_ms: i64,
     pub joined_at: DateTime<Utc>,
     pub n_channels: i64,
+    /// Versions of the protocol between nodes that it speaks, both included.
+    pub protocol: (i64, i64),
 }
 
 /// Who is there, on the ring, and owns how much.
@@ -35,7 +38,14 @@ pub struct ClusterReport {
     pub nodes: Vec<NodeReport>,
 }
 
-type NodeRow = (String, String, String, String, String, i64, DateTime<Utc>, i64);
+/// Who owns a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerReport {
+    pub node: String,
+    pub epoch: i64,
+}
+
+type NodeRow = (String, String, String, String, String, i64, DateTime<Utc>, i64, i64, i64);
 
 /// Looks at the whole cluster; reads every row of `owners`, so it is for people.
 ///
@@ -45,10 +55,31 @@ pub async fn report(db: &Db) -> Result<ClusterReport, StorageError> {
     let (now, view, n_channels) = on!(db, &STATE, fetch_one as (DateTime<Utc>, i64, i64))?;
     let nodes = on!(db, &NODES, fetch_all as NodeRow)?;
     let node = |row: NodeRow| {
-        let (node, incarnation, address, roles, state, lease_left_ms, joined_at, n_channels) = row;
-        NodeReport { node, incarnation, address, roles, state, lease_left_ms, joined_at, n_channels }
+        let (node, incarnation, address, roles, state, lease_left_ms, joined_at, n_channels, oldest, newest) =
+            row;
+        let protocol = (oldest, newest);
+        NodeReport {
+            node,
+            incarnation,
+            address,
+            roles,
+            state,
+            lease_left_ms,
+            joined_at,
+            n_channels,
+            protocol,
+        }
     };
     Ok(ClusterReport { now, view, n_channels, nodes: nodes.into_iter().map(node).collect() })
+}
+
+/// The owner of a key. `None` while nobody owns it.
+///
+/// # Errors
+/// Those of the storage; a retry helps where it says so.
+pub async fn owner(db: &Db, key: &OwnedKey) -> Result<Option<OwnerReport>, StorageError> {
+    let row = on!(db, &OWNER, fetch_optional as (String, i64), &key.0)?;
+    Ok(row.map(|(node, epoch)| OwnerReport { node, epoch }))
 }
 
 const STATE: Statement = sql!("select", "views",
@@ -58,7 +89,11 @@ const STATE: Statement = sql!("select", "views",
 const NODES: Statement = sql!("select", "nodes",
     postgres: "SELECT n.node_id, n.incarnation, n.address, n.roles, n.state, \
      CAST(EXTRACT(EPOCH FROM n.lease_until - clock_timestamp()) * 1000 AS BIGINT), n.joined_at, \
-     (SELECT COUNT(*) FROM owners o WHERE o.incarnation = n.incarnation AND NOT o.released AND o.key LIKE 'channel:%') \
+     (SELECT COUNT(*) FROM owners o WHERE o.incarnation = n.incarnation AND NOT o.released AND o.key LIKE 'channel:%'), \
+     n.protocol_min, n.protocol_max \
      FROM nodes n WHERE n.state <> 'dead' ORDER BY n.node_id LIMIT 1000");
 
-pub(crate) const STATEMENTS: &[&Statement] = &[&STATE, &NODES];
+const OWNER: Statement =
+    sql!("select", "owners", "SELECT node_id, epoch FROM owners WHERE key = $1 AND NOT released");
+
+pub(crate) const STATEMENTS: &[&Statement] = &[&STATE, &NODES, &OWNER];

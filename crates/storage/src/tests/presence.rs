@@ -6,6 +6,7 @@ use super::{new_channel, write};
 use crate::cooldowns::Cooldown;
 use crate::presence::{self, Presence};
 use crate::roles::Role;
+use crate::suspects::{self, Suspicion};
 use crate::testing::{on_both, start_of_tests};
 use crate::{aliases, cooldowns, module_states, roles};
 
@@ -15,7 +16,14 @@ async fn each_kind_of_row_is_told_by_itself_and_only_to_its_own_channel() {
         let (ann, bob) = (new_channel(&db, "ann").await, new_channel(&db, "bob").await);
         let now = start_of_tests();
         let of = async |now| presence::of_channel(&db, ann.id, ann.community_id, now).await.unwrap();
-        let mut expected = Presence { aliases: false, roles: false, module_states: false, cooldowns: false };
+        let none = Presence {
+            aliases: false,
+            roles: false,
+            module_states: false,
+            cooldowns: false,
+            suspects: false,
+        };
+        let mut expected = none;
         assert_eq!(of(now).await, expected);
 
         write(&db, async |tx| aliases::add(tx, ann.id, "so", "!hi", now).await).await.unwrap();
@@ -52,7 +60,17 @@ async fn each_kind_of_row_is_told_by_itself_and_only_to_its_own_channel() {
         assert_eq!(of(now + Duration::from_secs(61)).await, expected, "what has run out is not told");
 
         let others = presence::of_channel(&db, bob.id, bob.community_id, now).await.unwrap();
-        assert_eq!(others, Presence { aliases: false, roles: false, module_states: false, cooldowns: false });
+        assert_eq!(others, none);
+
+        let suspicion = Suspicion {
+            channel_id: bob.id,
+            module: "ping".into(),
+            incarnation: "1".into(),
+            reason: "did not yield".into(),
+        };
+        write(&db, async |tx| suspects::report(tx, &suspicion).await).await.unwrap();
+        let others = presence::of_channel(&db, bob.id, bob.community_id, now).await.unwrap();
+        assert_eq!(others, Presence { suspects: true, ..none });
     })
     .await;
 }

@@ -18,8 +18,6 @@ use crate::messages::{ChannelMsg, ChannelReport};
 pub(in crate::hub) struct ChannelDetail {
     #[serde(flatten)]
     channel: ChannelLine,
-    /// The node that owns it.
-    node: String,
     /// Mailbox, modules with breaker states, last events; null while the channel sleeps.
     #[schema(value_type = Option<Object>)]
     report: Option<ChannelReport>,
@@ -36,7 +34,7 @@ pub(in crate::hub) struct ChannelDetail {
 pub(in crate::hub) async fn show(State(hub): State<Hub>, Path(key): Path<String>) -> Answered<ChannelDetail> {
     let slot = slot_of(&hub, &key)?;
     let report = describe(&slot).await?;
-    ok(ChannelDetail { channel: ChannelLine::from(&slot), node: hub.deps.node.id.clone(), report })
+    ok(ChannelDetail { channel: ChannelLine::here(&hub, &slot), report })
 }
 
 /// What was removed.

@@ -24,7 +24,7 @@ pub(in crate::hub) struct Operated {
     running: bool,
 }
 
-/// Closes the module's breaker and starts it anew.
+/// Closes the module's breaker, forgets of what it is suspected and starts it anew.
 #[utoipa::path(post, path = "/api/v1/channels/{key}/modules/{name}/restart", tag = "operators",
     params(("key" = String, Path, description = "platform:login or platform:platform_id"),
            ("name" = String, Path, description = "The module's name")),
@@ -38,11 +38,17 @@ pub(in crate::hub) async fn restart(
     Path((key, name)): Path<(String, String)>,
 ) -> Answered<Operated> {
     let (slot, module) = place_of(&hub, &key, &name)?;
+    let mut tx = hub.deps.db.begin().await?;
+    storage::suspects::forgive(&mut tx, slot.id, module).await?;
+    let change = Change::new(ChangeScope::Channel(slot.id), ChangeKind::Modules);
+    let made = storage::changes::append_all(&mut tx, &[change], hub.deps.clock.now()).await?;
+    tx.commit().await?;
+    hub.deps.directory.announce(&made);
     let running = operate(&slot, module, ModuleAction::Restart).await?;
     ok(Operated { channel: slot.key(), module, running })
 }
 
-/// Switches the module on in this channel.
+/// Switches the module on in this channel and forgets of what it is suspected.
 #[utoipa::path(post, path = "/api/v1/channels/{key}/modules/{name}/enable", tag = "operators",
     params(("key" = String, Path, description = "platform:login or platform:platform_id"),
            ("name" = String, Path, description = "The module's name")),
@@ -95,6 +101,9 @@ async fn switch(
         .change(hub, endpoint, Scope::Global, move |tx| {
             async move {
                 storage::module_states::set(tx, id, module, enabled, now).await?;
+                if enabled {
+                    storage::suspects::forgive(tx, id, module).await?;
+                }
                 let change = Change::new(ChangeScope::Channel(id), ChangeKind::Modules);
                 Ok(Effect::new(()).audited(audit).changed(change))
             }

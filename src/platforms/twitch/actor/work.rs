@@ -105,6 +105,7 @@ impl State {
         }
         for slot in &news.joined {
             self.joins.confirmed(slot.id, connection);
+            slot.set_heard(true);
             self.close_gap(slot.id);
         }
         if self.joins.n_joined() == self.joins.len() {
@@ -129,6 +130,7 @@ impl State {
             self.open_gap(channel, label(end));
             if let Some(handle) = self.handles.get(&channel) {
                 handle.sender.set_route(None);
+                handle.slot.set_heard(false);
             }
         }
         let pause = self.fleet.ended(connection, Instant::now());
@@ -249,6 +251,8 @@ impl State {
             gauge!("waddlebot_connections", "platform" => "twitch").set(report.connections as f64);
             gauge!("waddlebot_channels_joined", "platform" => "twitch").set(report.channels_joined as f64);
             gauge!("waddlebot_rejoin_pending", "platform" => "twitch").set(report.channels_pending as f64);
+            let eta = self.settings.joining_time(report.channels_pending);
+            gauge!("waddlebot_rejoin_eta_seconds", "platform" => "twitch").set(eta.as_secs_f64());
             self.deps.board.set(Platform::Twitch, report.clone());
             self.report = report;
         }

@@ -61,6 +61,15 @@ pub(super) fn sentence(logged: &Logged) -> String {
         What::Held { reason } => {
             format!("the platform did not show a line of the bot ({reason}); make the bot a moderator there")
         }
+        What::Suspected { module, is_disabled: false } => {
+            format!(
+                "a process fell while the module {module} ran in this channel; it is paused and then tried again"
+            )
+        }
+        What::Suspected { module, is_disabled: true } => format!(
+            "two processes fell within ten minutes while the module {module} ran in this channel; it is off until an \
+             operator enables it: `POST /api/v1/channels/KEY/modules/{module}/enable`"
+        ),
         What::Started { node_id } => {
             format!("the node {node_id} started; what was said before was not seen by it")
         }

@@ -1,0 +1,90 @@
+//! Calls of the nodes' API, each with a time limit.
+
+use std::io::{Error, Result};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::network::Place;
+use super::node::SERVICE_KEY;
+
+const READY_TIMEOUT: Duration = Duration::from_mins(2);
+const CALL_TIMEOUT: Duration = Duration::from_secs(4);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    client: reqwest::Client,
+}
+
+impl Caller {
+    pub(crate) fn new() -> Result<Self> {
+        let client =
+            reqwest::Client::builder().timeout(CALL_TIMEOUT).connect_timeout(Duration::from_millis(500));
+        Ok(Self { client: client.build().map_err(Error::other)? })
+    }
+
+    pub(crate) async fn wait_ready(&self, number: usize) -> Result<()> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        while Instant::now() < deadline {
+            let answer = self.client.get(url(number, "/readyz")).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(Error::other(format!("node-{number} does not get ready")))
+    }
+
+    /// Has a command run in a channel. Returns the answer's text; `None`: it was not answered well, ask again.
+    pub(crate) async fn ask(&self, number: usize, login: &str, id: &str, text: &str) -> Option<String> {
+        let event = json!({ "platform": "twitch", "channel_id": login, "user_id": "7", "username": "chaos",
+            "message": text, "message_type": "chatMessage", "message_id": id });
+        let request =
+            self.client.post(url(number, "/api/v1/router/events")).header("X-Service-Key", SERVICE_KEY);
+        let answer = request.json(&event).send().await.ok()?;
+        if !answer.status().is_success() {
+            return None;
+        }
+        let body: Value = answer.json().await.ok()?;
+        body["data"]["response"].as_str().map(str::to_owned)
+    }
+
+    /// Asks these nodes in turn until one answers well; `None`: none did in time.
+    pub(crate) async fn insist(
+        &self,
+        nodes: &[usize],
+        login: &str,
+        id: &str,
+        text: &str,
+        within: Duration,
+    ) -> Option<String> {
+        let deadline = Instant::now() + within;
+        for number in nodes.iter().cycle() {
+            if let Some(answer) = self.ask(*number, login, id, text).await {
+                return Some(answer);
+            }
+            if Instant::now() > deadline {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        None
+    }
+
+    /// A metric's sum over its labels; `None`: the node does not answer.
+    pub(crate) async fn metric(&self, number: usize, name: &str) -> Option<f64> {
+        let answer = self.client.get(url(number, "/metrics")).send().await.ok()?;
+        let text = answer.text().await.ok()?;
+        let value = |line: &str| {
+            let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']))?;
+            rest.rsplit(' ').next()?.parse::<f64>().ok()
+        };
+        Some(text.lines().filter_map(value).sum())
+    }
+}
+
+fn url(number: usize, path: &str) -> String {
+    format!("http://{}:8080{path}", Place::Node(number).address())
+}

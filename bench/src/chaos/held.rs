@@ -1,0 +1,44 @@
+//! A transaction of a node that stands in the middle: past its fence, waiting for a row that the run holds.
+
+use std::io::{Error, Result};
+use std::time::{Duration, Instant};
+
+use sqlx::{Postgres, Transaction};
+
+use super::world::{LOOK_EACH, World};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The row's lock; the node's transaction goes on when it is dropped.
+pub(crate) struct Held {
+    _transaction: Transaction<'static, Postgres>,
+}
+
+/// Has a node begin an entry in one of its channels and holds it there.
+pub(crate) async fn hold(world: &World, incarnation: &str, login: &str) -> Result<Held> {
+    let first = format!("held-{login}-{}", world.ledger.n_api_asked());
+    // The account must be there before its row can be held.
+    let nodes: Vec<usize> = (0..world.nodes.len()).collect();
+    let text = format!("!ledger {first}");
+    world.caller.insist(&nodes, login, &first, &text, PATIENCE).await;
+    let mut transaction = world.postgres.pool.begin().await.map_err(Error::other)?;
+    let lock = "SELECT value FROM counters k JOIN channels c ON c.community_id = k.community_id \
+         WHERE k.name = 'ledger' AND c.login = $1 FOR UPDATE OF k";
+    sqlx::query(lock).bind(login).execute(&mut *transaction).await.map_err(Error::other)?;
+    world.load.say_entry(login);
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waddlebot/' || $1 \
+         AND wait_event_type = 'Lock'";
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let (n_waiting,): (i64,) = sqlx::query_as(waiting)
+            .bind(incarnation)
+            .fetch_one(&world.postgres.pool)
+            .await
+            .map_err(Error::other)?;
+        if n_waiting > 0 {
+            return Ok(Held { _transaction: transaction });
+        }
+        tokio::time::sleep(LOOK_EACH).await;
+    }
+    Err(Error::other("the node begins no transaction that could be held"))
+}

@@ -1,0 +1,239 @@
+//! Channels on their way to another node, which are still heard here.
+//!
+//! In a planned move the new owner joins the channel on its platform before the old one parts. Meanwhile what the old
+//! owner hears is kept, handed to the new owner as soon as there is one, and known there by its id if it was heard
+//! twice. So a line is answered once, and none is lost between a PART and a JOIN.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use domain::{ChannelId, Outcome};
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use super::directory::Directory;
+use super::gateway::{Gateway, Peer, PeerCall};
+use super::slot::ChannelSlot;
+use crate::messages::{ChatEvent, Clock, Completion, Delivery, Offer, ReplySink};
+
+/// Where a node takes over what others still hear of its channels.
+pub const PATH: &str = "/peer/relay";
+/// Events that are kept for one channel; more are shed and counted.
+const EVENTS_MAX: usize = 256;
+/// A channel whose new owner does not hear it after that time is parted all the same. Above the platform's window for JOINs.
+const HOLD_MAX: Duration = Duration::from_secs(12);
+const TURN: Duration = Duration::from_millis(20);
+const CALL_LIMIT: Duration = Duration::from_secs(2);
+/// Channels and events of one call.
+const CHANNELS_PER_CALL: usize = 500;
+const EVENTS_PER_CALL: usize = 1_000;
+
+/// What is still heard of channels that were given away.
+#[derive(Debug, Default)]
+pub struct Relay {
+    leaving: Mutex<HashMap<ChannelId, Leaving>>,
+    /// Told of the first channel.
+    come: Notify,
+}
+
+#[derive(Debug)]
+struct Leaving {
+    slot: Arc<ChannelSlot>,
+    since: Instant,
+    /// Released: whoever claims it may act.
+    is_free: bool,
+    is_heard_there: bool,
+    kept: VecDeque<Delivery>,
+}
+
+/// What is handed over of one channel; without events it asks whether the channel is heard there.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Relayed {
+    channel_id: ChannelId,
+    events: Vec<Arc<ChatEvent>>,
+}
+
+/// What became of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Taken {
+    channel_id: ChannelId,
+    /// Of the events, from the first on.
+    n_taken: usize,
+    /// The channel's platform has confirmed that it is joined there.
+    is_heard: bool,
+}
+
+impl Relay {
+    fn leaving(&self) -> MutexGuard<'_, HashMap<ChannelId, Leaving>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what is heard of a channel from now on. One that no platform hears here is left at once.
+    pub(super) fn begin(&self, slot: &Arc<ChannelSlot>) {
+        if slot.is_heard() {
+            slot.set_leaving();
+            let (slot, since) = (Arc::clone(slot), Instant::now());
+            let id = slot.id;
+            self.leaving().insert(
+                id,
+                Leaving { slot, since, is_free: false, is_heard_there: false, kept: VecDeque::new() },
+            );
+            self.come.notify_one();
+        }
+    }
+
+    /// Keeps an event. What comes behind the last look at a channel was heard by its new owner too.
+    pub(super) fn keep(&self, slot: &ChannelSlot, delivery: Delivery) -> Offer {
+        let mut leaving = self.leaving();
+        let Some(leaving) = leaving.get_mut(&slot.id) else {
+            moved(&delivery.sink);
+            return Offer::Queued { wake: false };
+        };
+        if leaving.kept.len() >= EVENTS_MAX {
+            return Offer::Shed { reason: "handoff_full", delivery: Box::new(delivery) };
+        }
+        leaving.kept.push_back(delivery);
+        Offer::Queued { wake: false }
+    }
+
+    /// The channels were released: others may own them now. What their actors left undone goes along.
+    pub fn released(&self, ids: &[ChannelId]) {
+        let mut all = self.leaving();
+        for id in ids {
+            if let Some(leaving) = all.get_mut(id) {
+                leaving.is_free = true;
+                sweep(leaving);
+            }
+        }
+    }
+
+    /// The channel came back before it was gone: what was kept is its own again.
+    pub(super) fn come_back(&self, id: ChannelId) -> Vec<Delivery> {
+        self.leaving().remove(&id).map(|leaving| leaving.kept.into()).unwrap_or_default()
+    }
+
+    /// The channels that are still heard here.
+    pub fn slots(&self) -> Vec<Arc<ChannelSlot>> {
+        self.leaving().values().map(|leaving| Arc::clone(&leaving.slot)).collect()
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.leaving().is_empty()
+    }
+
+    /// Hands on until nothing is left, and waits for more, without end.
+    pub async fn run(&self, directory: &Directory, gateway: &Gateway) {
+        loop {
+            if self.is_idle() {
+                self.come.notified().await;
+            }
+            let calls = self.calls(gateway);
+            let calls = calls.into_iter().map(|(peer, batch)| call(gateway, peer, batch));
+            for answer in join_all(calls).await.into_iter().flatten() {
+                self.handed(&answer);
+            }
+            if self.part() {
+                directory.changed();
+            }
+            tokio::time::sleep(TURN).await;
+        }
+    }
+
+    /// What goes to whom: of each peer as much as fits one call.
+    fn calls(&self, gateway: &Gateway) -> HashMap<Peer, Vec<Relayed>> {
+        let mut calls: HashMap<Peer, Vec<Relayed>> = HashMap::new();
+        let mut n_left = EVENTS_PER_CALL;
+        for (id, leaving) in self.leaving().iter().filter(|(_, leaving)| leaving.is_free) {
+            let Some(peer) = gateway.owner(*id) else { continue };
+            let batch = calls.entry(peer).or_default();
+            if batch.len() < CHANNELS_PER_CALL {
+                let events: Vec<_> =
+                    leaving.kept.iter().take(n_left).map(|delivery| Arc::clone(&delivery.event)).collect();
+                n_left -= events.len();
+                batch.push(Relayed { channel_id: *id, events });
+            }
+        }
+        calls
+    }
+
+    /// Forgets what the new owner has, and the channels that it hears itself.
+    fn handed(&self, answer: &[Taken]) {
+        let mut all = self.leaving();
+        for taken in answer {
+            let Some(leaving) = all.get_mut(&taken.channel_id) else { continue };
+            let n_taken = taken.n_taken.min(leaving.kept.len());
+            leaving.kept.drain(..n_taken).for_each(|delivery| moved(&delivery.sink));
+            sweep(leaving);
+            leaving.is_heard_there = taken.is_heard;
+        }
+    }
+
+    /// Takes out what the new owner hears, or what was held for too long. Tells whether anything was.
+    fn part(&self) -> bool {
+        let mut all = self.leaving();
+        let n_before = all.len();
+        all.retain(|_, leaving| {
+            let is_late = leaving.since.elapsed() > HOLD_MAX;
+            if is_late && !leaving.kept.is_empty() {
+                tracing::warn!(channel.key = %leaving.slot.key(), events = leaving.kept.len(),
+                    "no other node took over what was heard of a channel that moved");
+                let n_lost = u64::try_from(leaving.kept.len()).unwrap_or(u64::MAX);
+                metrics::counter!("waddlebot_messages_dropped_total", "reason" => "handoff")
+                    .increment(n_lost);
+            }
+            let is_over = leaving.is_heard_there && leaving.kept.is_empty();
+            !is_over && !is_late
+        });
+        all.len() < n_before
+    }
+}
+
+/// Takes what lies in the lane of a channel whose actor has ended.
+fn sweep(leaving: &mut Leaving) {
+    if leaving.is_free {
+        let room = EVENTS_MAX.saturating_sub(leaving.kept.len());
+        leaving.kept.extend(leaving.slot.lane.take(room).0);
+    }
+}
+
+/// Tells whoever brought an event that another node has it.
+fn moved(sink: &Arc<dyn ReplySink>) {
+    sink.done(&Completion { outcome: Outcome::Moved, command: None, module: None });
+}
+
+async fn call(gateway: &Gateway, peer: Peer, batch: Vec<Relayed>) -> Option<Vec<Taken>> {
+    let body = serde_json::to_vec(&batch).ok()?;
+    let answer = gateway.send(&peer, PeerCall::json(PATH, body, CALL_LIMIT)).await;
+    let answer =
+        answer.inspect_err(|error| tracing::debug!(%error, "could not hand on what was heard")).ok()?;
+    serde_json::from_slice(&answer.body).ok()
+}
+
+/// Puts what another node heard into the lanes here. A channel that is not here yet takes nothing: it is asked again.
+pub fn take(directory: &Directory, clock: &Clock, batch: Vec<Relayed>) -> Vec<Taken> {
+    batch.into_iter().map(|relayed| take_one(directory, clock, relayed)).collect()
+}
+
+fn take_one(directory: &Directory, clock: &Clock, relayed: Relayed) -> Taken {
+    let Relayed { channel_id, events } = relayed;
+    let mut taken = Taken { channel_id, n_taken: 0, is_heard: false };
+    let Some(slot) = directory.get(channel_id) else { return taken };
+    let Some(outlet) = slot.outlet() else { return taken };
+    taken.is_heard = slot.is_heard();
+    for event in events {
+        let age = (clock.now() - event.received_at).to_std().unwrap_or_default();
+        let now = Instant::now();
+        let received = now.checked_sub(age).unwrap_or(now);
+        let (class, sink) = (event.class(), Arc::clone(&outlet));
+        let platform = event.platform.as_str();
+        match directory.route(&slot, Delivery { event, received, sink, permit: None }, class) {
+            Offer::Full(_) => break,
+            Offer::Queued { .. } | Offer::Shed { .. } => {}
+        }
+        metrics::counter!("waddlebot_lines_in_total", "platform" => platform).increment(1);
+        taken.n_taken += 1;
+    }
+    taken
+}
