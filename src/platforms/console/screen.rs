@@ -81,7 +81,9 @@ impl Screen {
             std::mem::take(&mut state.lines)
         };
         self.changed.notify_one();
-        lines.into_iter().for_each(|line| self.let_go(line, "stopping"));
+        for line in lines {
+            self.let_go(line, "stopping");
+        }
     }
 
     fn print(&self, line: Line) {
