@@ -62,7 +62,7 @@ pub struct Relayed {
 pub struct Taken {
     channel_id: ChannelId,
     /// Of the events, from the first on.
-    n_taken: usize,
+    n_events: usize,
     /// The channel's platform has confirmed that it is joined there.
     is_heard: bool,
 }
@@ -169,7 +169,7 @@ impl Relay {
         let mut all = self.leaving();
         for taken in answer {
             let Some(leaving) = all.get_mut(&taken.channel_id) else { continue };
-            let n_taken = taken.n_taken.min(leaving.kept.len());
+            let n_taken = taken.n_events.min(leaving.kept.len());
             leaving.kept.drain(..n_taken).for_each(|delivery| moved(&delivery.sink));
             sweep(leaving);
             leaving.is_heard_there = taken.is_heard;
@@ -237,7 +237,7 @@ pub fn take(directory: &Directory, clock: &Clock, batch: Vec<Relayed>) -> Vec<Ta
 
 fn take_one(directory: &Directory, clock: &Clock, relayed: Relayed) -> Taken {
     let Relayed { channel_id, events } = relayed;
-    let mut taken = Taken { channel_id, n_taken: 0, is_heard: false };
+    let mut taken = Taken { channel_id, n_events: 0, is_heard: false };
     let Some(slot) = directory.get(channel_id) else { return taken };
     let Some(outlet) = slot.outlet() else { return taken };
     taken.is_heard = slot.is_heard();
@@ -252,7 +252,7 @@ fn take_one(directory: &Directory, clock: &Clock, relayed: Relayed) -> Taken {
             Offer::Queued { .. } | Offer::Shed { .. } => {}
         }
         metrics::counter!("waddlebot_lines_in_total", "platform" => platform).increment(1);
-        taken.n_taken += 1;
+        taken.n_events += 1;
     }
     taken
 }

@@ -45,6 +45,15 @@ pub struct Share {
     index: usize,
 }
 
+/// What is to be booked in one transaction.
+struct Requests {
+    account: String,
+    /// The place of its purse beside each.
+    of_purses: Vec<(usize, Request)>,
+    /// In the same order.
+    asks: Vec<BudgetAsk>,
+}
+
 impl AccountBudgets {
     /// Each limit with what is kept in hand of it while it is used now and then.
     pub fn new(limits: impl IntoIterator<Item = (Limit, u32)>) -> Arc<Self> {
@@ -71,7 +80,7 @@ impl AccountBudgets {
         let mut is_failing = false;
         let work = async {
             loop {
-                if let Some((account, requests, asks)) = self.requests(Instant::now()) {
+                if let Some(Requests { account, of_purses: requests, asks }) = self.requests(Instant::now()) {
                     let answer =
                         tokio::time::timeout(BOOK_TIMEOUT, budgets::book(&db, &account, &asks)).await;
                     let failure = match answer {
@@ -101,8 +110,8 @@ impl AccountBudgets {
         closed.run_until_cancelled(work).await;
     }
 
-    /// What is to be booked now, the place of its purse beside each.
-    fn requests(&self, now: Instant) -> Option<(String, Vec<(usize, Request)>, Vec<BudgetAsk>)> {
+    /// What is to be booked now.
+    fn requests(&self, now: Instant) -> Option<Requests> {
         let mut inner = self.lock();
         let account = inner.account.clone()?;
         let (mut requests, mut asks) = (Vec::new(), Vec::new());
@@ -118,7 +127,7 @@ impl AccountBudgets {
             requests.push((index, request));
         }
         drop(inner);
-        (!asks.is_empty()).then_some((account, requests, asks))
+        (!asks.is_empty()).then_some(Requests { account, of_purses: requests, asks })
     }
 
     fn booked(&self, account: &str, requests: &[(usize, Request)], booked: &[domain::Booked]) {

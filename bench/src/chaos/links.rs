@@ -77,7 +77,7 @@ impl Link {
         let taken: Value =
             serde_json::from_str(&text).map_err(|_| Error::other(format!("{status}: {text}")))?;
         let counts = taken.as_array().into_iter().flatten();
-        let n_taken: u64 = counts.filter_map(|taken| taken["n_taken"].as_u64()).sum();
+        let n_taken: u64 = counts.filter_map(|taken| taken["n_events"].as_u64()).sum();
         usize::try_from(n_taken).map_err(Error::other)
     }
 }
