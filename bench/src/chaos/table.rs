@@ -87,11 +87,9 @@ pub(crate) fn markdown(lines: &[Line]) -> String {
 }
 
 pub(crate) fn rows(lines: &[Line]) -> String {
-    let mut out = String::new();
-    for line in lines {
+    let one = |line: &Line| {
         let verdict = if line.is_met { "" } else { "**missed**" };
-        let cells = [line.row, &line.what, &line.measured, &line.bar, verdict];
-        out.push_str(&format!("| {} |\n", cells.join(" | ")));
-    }
-    out
+        format!("| {} |\n", [line.row, &line.what, &line.measured, &line.bar, verdict].join(" | "))
+    };
+    lines.iter().map(one).collect()
 }
