@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::{Postgres, Sqlite, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::StorageError;
 use crate::rows::Place;
@@ -117,6 +118,8 @@ pub(crate) struct Inner {
     /// Longest statement, by our clock. `None` on what is no replica: there the server's limit ends it.
     limit: Option<Duration>,
     pub(crate) replicas: Replicas,
+    /// Units of work at once on `PostgreSQL`: fewer than connections, so that units which wait for a lock leave some to read.
+    unit_slots: Arc<Semaphore>,
     /// For the test that must see what the fence is for.
     #[cfg(any(test, feature = "test-support"))]
     pub(crate) is_fence_off: std::sync::atomic::AtomicBool,
@@ -209,16 +212,19 @@ impl Db {
             Pools::Pg(pool) => pool.begin("BEGIN").await.map(TxConn::Pg),
         };
         let conn = begun.map_err(|error| StorageError::sort(&error, &self.inner.place))?;
-        Ok(Tx { conn, inner: Arc::clone(&self.inner) })
+        Ok(Tx { conn, inner: Arc::clone(&self.inner), _slot: None })
     }
 
     /// Begins the transaction of a unit of work, none of whose statements may take longer than 1.5 s: on `PostgreSQL`
     /// set in the same turn to the server.
     pub(crate) async fn begin_unit(&self) -> Result<Tx, StorageError> {
         let Pools::Pg(pool) = &self.inner.pools else { return self.begin().await };
+        let sorted = |error: sqlx::Error| StorageError::sort(&error, &self.inner.place);
+        let slot = Arc::clone(&self.inner.unit_slots).acquire_owned();
+        let slot = tokio::time::timeout(connect::ACQUIRE_TIMEOUT, slot).await;
+        let slot = slot.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut).map_err(sorted)?;
         let begun = pool.begin("BEGIN; SET LOCAL statement_timeout = 1500").await.map(TxConn::Pg);
-        let conn = begun.map_err(|error| StorageError::sort(&error, &self.inner.place))?;
-        Ok(Tx { conn, inner: Arc::clone(&self.inner) })
+        Ok(Tx { conn: begun.map_err(sorted)?, inner: Arc::clone(&self.inner), _slot: Some(slot) })
     }
 
     async fn acquire<'a>(&self) -> Result<Held<'a>, StorageError> {
@@ -240,6 +246,8 @@ impl Db {
 pub struct Tx {
     conn: TxConn,
     inner: Arc<Inner>,
+    /// `None` where units are not counted.
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 enum TxConn {

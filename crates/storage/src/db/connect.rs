@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor, PgPool, SqliteConnection, SqlitePool};
+use tokio::sync::Semaphore;
 
 use super::background;
 use super::pool::Pool;
@@ -21,7 +22,7 @@ use crate::rows::Place;
 use crate::unit_of_work::Group;
 
 /// Longest wait for a free connection; the caller turns a longer one into "try again".
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Longest wait of `SQLite` for another process that holds the file (migrations from the command line).
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -124,6 +125,10 @@ fn inner(pools: Pools, place: Place, options: &StorageOptions) -> Inner {
         slow_query: options.slow_query,
         limit: None,
         replicas: Replicas::none(),
+        // Of four connections one stays free of units; of a single one none can.
+        unit_slots: Arc::new(Semaphore::new(
+            usize::try_from(options.max_connections * 3).map_or(1, |n| n.div_ceil(4)),
+        )),
         #[cfg(any(test, feature = "test-support"))]
         is_fence_off: crate::testing::is_fence_off().into(),
     }

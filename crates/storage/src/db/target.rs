@@ -37,7 +37,7 @@ impl<'a> Target<'a> {
     pub(crate) async fn acquire(self, statement: &Statement) -> Result<Held<'a>, StorageError> {
         match self {
             Self::Tx(tx) => {
-                let Tx { conn, inner } = tx;
+                let Tx { conn, inner, .. } = tx;
                 Ok(Held::new(HeldConn::Tx(conn), inner))
             }
             Self::Lists { db, after } if statement.on_replicas => {

@@ -2,10 +2,13 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+
 use super::{new_channel, write};
+use crate::db::Pools;
 use crate::testing::streaming::eventually;
 use crate::testing::{self, on_both, start_of_tests};
-use crate::{Db, StorageError, StorageOptions, counters};
+use crate::{Db, Effect, OpId, Scope, StorageError, StorageOptions, channels, counters, unit_of_work};
 
 /// What was logged on this thread.
 #[derive(Clone, Debug, Default)]
@@ -136,4 +139,38 @@ async fn who_waits_for_a_connection_is_counted_and_so_is_who_waits_in_vain() {
     assert_eq!((gauge.pool, gauge.waiting, gauge.n_timeouts), ("main", 0, 2));
     drop(held);
     db.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn units_that_wait_for_a_lock_leave_a_connection_to_read() {
+    let test = testing::postgres().await;
+    let channel = new_channel(&test.db, "ann").await;
+    let mut options = StorageOptions::new(&test.url);
+    options.max_connections = 4;
+    let db = Db::open(&options).await.unwrap();
+    let mut holder = test.db.begin().await.unwrap();
+    holder.run("LOCK TABLE ops IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let mut units = tokio::task::JoinSet::new();
+    for n in 0..10 {
+        let db = db.clone();
+        units.spawn(async move {
+            let op = OpId::new(&Scope::Global, "test", &n.to_string(), "tests", 1).unwrap();
+            let work = unit_of_work(&db, Scope::Global, &op, start_of_tests(), |_| {
+                async move { Ok(Effect::new(())) }.boxed()
+            });
+            work.await.map(drop)
+        });
+    }
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let Pools::Pg(pool) = test.db.pools() else { panic!("PostgreSQL") };
+    let n_waiting = async || sqlx::query_scalar::<_, i64>(waiting).fetch_one(&**pool).await.unwrap();
+    eventually("three units wait for the lock", async || n_waiting().await == 3).await;
+    let started = Instant::now();
+    assert!(channels::get(&db, channel.id).await.unwrap().is_some());
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    drop(holder);
+    while let Some(ended) = units.join_next().await {
+        // Those that waited too long say so; nobody hangs.
+        drop(ended.unwrap());
+    }
 }
