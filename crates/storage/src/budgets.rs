@@ -39,12 +39,11 @@ pub async fn book(db: &Db, account: &str, asks: &[BudgetAsk]) -> Result<Vec<Book
 
 async fn book_one(tx: &mut Tx, account: &str, ask: &BudgetAsk) -> Result<Booked, StorageError> {
     let row = on!(&mut *tx, &LOCK, fetch_optional as (String, DateTime<Utc>), account, ask.resource)?;
-    let (booked, now) = match row {
-        Some(row) => row,
-        None => {
-            on!(&mut *tx, &INSERT, execute, account, ask.resource)?;
-            on!(&mut *tx, &LOCK, fetch_one as (String, DateTime<Utc>), account, ask.resource)?
-        }
+    let (booked, now) = if let Some(row) = row {
+        row
+    } else {
+        on!(&mut *tx, &INSERT, execute, account, ask.resource)?;
+        on!(&mut *tx, &LOCK, fetch_one as (String, DateTime<Utc>), account, ask.resource)?
     };
     let mut ledger: BudgetLedger = serde_json::from_str(&booked).map_err(|_| {
         StorageError::invalid(format!("the budget {} of {account} is unreadable", ask.resource))
