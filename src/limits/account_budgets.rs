@@ -38,6 +38,15 @@ struct Inner {
     purses: Vec<Purse>,
 }
 
+/// What goes to the database at once.
+struct Booking {
+    account: String,
+    /// The place of its purse beside each.
+    requests: Vec<(usize, Request)>,
+    /// The same for the database.
+    asks: Vec<BudgetAsk>,
+}
+
 /// One resource of the account.
 #[derive(Clone, Debug)]
 pub struct Share {
@@ -71,7 +80,7 @@ impl AccountBudgets {
         let mut is_failing = false;
         let work = async {
             loop {
-                if let Some((account, requests, asks)) = self.requests(Instant::now()) {
+                if let Some(Booking { account, requests, asks }) = self.requests(Instant::now()) {
                     let answer =
                         tokio::time::timeout(BOOK_TIMEOUT, budgets::book(&db, &account, &asks)).await;
                     let failure = match answer {
@@ -101,8 +110,8 @@ impl AccountBudgets {
         closed.run_until_cancelled(work).await;
     }
 
-    /// What is to be booked now, the place of its purse beside each.
-    fn requests(&self, now: Instant) -> Option<(String, Vec<(usize, Request)>, Vec<BudgetAsk>)> {
+    /// What is to be booked now.
+    fn requests(&self, now: Instant) -> Option<Booking> {
         let mut inner = self.lock();
         let account = inner.account.clone()?;
         let (mut requests, mut asks) = (Vec::new(), Vec::new());
@@ -118,7 +127,7 @@ impl AccountBudgets {
             requests.push((index, request));
         }
         drop(inner);
-        (!asks.is_empty()).then_some((account, requests, asks))
+        (!asks.is_empty()).then_some(Booking { account, requests, asks })
     }
 
     fn booked(&self, account: &str, requests: &[(usize, Request)], booked: &[domain::Booked]) {
