@@ -1,14 +1,19 @@
-# Two commands on a fresh machine: `make run` and `make test`. The others are for those who work on the code.
+# On a fresh machine: `make run`, `make cluster` and `make test`. The others are for those who work on the code.
 SHELL := /bin/bash
 CARGO ?= cargo
 RUN_ARGS ?=
 
-.PHONY: run test lint bench soak chaos fuzz audit deps-run deps-test
+.PHONY: run cluster test lint bench soak chaos faults fuzz audit deps-run deps-cluster deps-test deps-chaos
 
 ## Starts one node on the embedded default; the terminal becomes a channel.
 run: deps-run
 	$(CARGO) build --release --locked
 	@exec target/release/waddlebot run $(RUN_ARGS)
+
+## Three nodes as one cluster, with PostgreSQL, Redis and certificates of their own, until Ctrl-C.
+cluster: deps-cluster
+	$(CARGO) build --release --locked
+	@exec tests/support/cluster.sh target/release/waddlebot
 
 ## Every test, against a PostgreSQL of its own.
 test: deps-test
@@ -28,8 +33,13 @@ bench: deps-run
 soak: deps-test
 	WADDLEBOT_TEST_SOAK=1 tests/support/servers.sh tests/support/run-tests.sh
 
+## Three nodes under load, killed, stopped, cut off: the table of docs/benchmarks.md. As root: it makes a network of its own.
+chaos: deps-chaos
+	$(CARGO) build --release --locked -p waddlebot -p waddlebot-bench --features waddlebot/test-support
+	target/release/waddlebot-bench chaos --bot target/release/waddlebot $(CHAOS_ARGS)
+
 ## Fault tests by name, with their figures on the screen.
-chaos: deps-test
+faults: deps-test
 	tests/support/servers.sh $(CARGO) test --locked --features test-support --test it -- --nocapture --test-threads 1 faults
 
 ## The property tests with many more cases.
@@ -44,5 +54,11 @@ audit:
 deps-run:
 	@tests/support/install.sh run
 
+deps-cluster:
+	@tests/support/install.sh cluster
+
 deps-test:
 	@tests/support/install.sh test
+
+deps-chaos: deps-test
+	@tests/support/install.sh chaos

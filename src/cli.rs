@@ -85,7 +85,7 @@ pub enum Command {
     /// Add, edit, remove and list custom commands
     #[command(subcommand)]
     Commands(commands::CommandsCommand),
-    /// Show the nodes of the cluster, drain one
+    /// Show the nodes of the cluster, drain one, move channels, make certificates
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
     /// Show what waits in the queue, handle dead letters, replay
@@ -146,9 +146,7 @@ pub async fn dispatch(cli: Cli, env: Env) -> Result<ExitCode, Command> {
         Command::Commands(command) => {
             with_node(&node, &env, async |client| commands::run(client, command, json).await).await
         }
-        Command::Cluster(command) => {
-            with_node(&node, &env, async |client| cluster::run(client, command, json).await).await
-        }
+        Command::Cluster(command) => cluster::run(command, &node, &env).await,
         Command::Queue(command) => {
             with_node(&node, &env, async |client| queue::run(client, command, json).await).await
         }

@@ -5,7 +5,8 @@
 //! counts as spent, once, and begins anew when it is over.
 //!
 //! What holds: within any window at most `slots` pass while all nodes see the same Redis, and at most the node's share
-//! on a node without it. A node that is cut off alone adds its share, once its first window is over. Redis must not
+//! on a node without it. The share is the limit divided by the nodes that live; it shrinks at once and grows a window
+//! after a node went. A node that came, or is cut off alone, adds its share once at that change. Redis must not
 //! evict keys of this database (`maxmemory-policy noeviction`, its default).
 
 pub mod account_budgets;
@@ -65,6 +66,9 @@ impl fmt::Debug for Limiter {
 }
 
 impl Limiter {
+    /// Who the other nodes are is not known yet: alone nothing passes.
+    pub const NODES_UNKNOWN: u32 = u32::MAX;
+
     /// Shares windows through `redis`; `n_nodes` share a limit when it is away.
     pub fn new(redis: Option<Redis>, n_nodes: u32) -> Self {
         Self {
@@ -72,6 +76,11 @@ impl Limiter {
             local: LocalWindows::new(n_nodes),
             alone_since: Mutex::default(),
         }
+    }
+
+    /// So many nodes share a limit from now on while Redis is away.
+    pub fn set_nodes(&self, n_nodes: u32) {
+        self.local.set_nodes(n_nodes);
     }
 
     /// Takes one slot of `key`.

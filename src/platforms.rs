@@ -47,7 +47,7 @@ pub struct PlatformSpec {
     /// Whether the configuration, or the terminal, asks for it.
     pub wanted: fn(&PlatformDeps) -> bool,
     /// Starts its root actor, linked to the supervisor. When that actor stops it flushes what waits to be sent, at
-    /// most 5 s, then closes its connections.
+    /// most 3 s, then closes its connections.
     pub spawn: fn(PlatformDeps, ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>>,
 }
 

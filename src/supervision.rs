@@ -19,7 +19,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::actors::Services;
 use crate::config::Config;
-use crate::limits::Limiter;
 use crate::messages::{Board, ByteBudget, Clock};
 use crate::telemetry::metric_names;
 use clustering::Clustering;
@@ -48,9 +47,6 @@ pub mod watchdog;
 
 /// The runtime's sign of life for the watchdog.
 const PULSE_EVERY: Duration = Duration::from_millis(100);
-
-/// Nodes that divide a limit among them while Redis is away.
-const NODES_SHARING_LIMITS: u32 = 1;
 
 /// The recorder moves its samples into buckets only when it is asked to; unasked it would keep them all.
 const METRICS_KEPT_EVERY: Duration = Duration::from_secs(5);
@@ -122,7 +118,7 @@ impl Node {
             vault: keys.vault,
             service_key: keys.service_key,
             http,
-            limiter: Arc::new(Limiter::new(redis.clone(), NODES_SHARING_LIMITS)),
+            limiter: clustering::limiter(clustering.as_deref(), redis.clone(), &background),
             queue: boot::queue(&services, redis.as_ref(), clustering.as_ref()),
             clustering: clustering.clone(),
             redis,

@@ -5,6 +5,7 @@ mod database;
 mod faults;
 mod held;
 mod ledger;
+mod links;
 mod load;
 mod network;
 mod node;
@@ -32,6 +33,7 @@ pub(crate) const USAGE: &str =
   --clock N             rounds of steps of its clock; default 1
   --rolling N           rolling restarts; default 1
   --quiet-secs N        without any fault; default 60
+  --link-secs N         events over one link, full and at half of the goal; default 5
   --keep DIR            the nodes' data and logs; default waddlebot-chaos in the temporary folder, made anew
   --fence-off           the nodes write unfenced: the table must be red";
 
@@ -47,6 +49,7 @@ pub(crate) struct Plan {
     n_clock: usize,
     n_rolling: usize,
     quiet_secs: usize,
+    link_secs: usize,
     pub(crate) is_fence_off: bool,
     /// Where the nodes' data and logs are kept.
     pub(crate) keep: PathBuf,
@@ -66,6 +69,7 @@ pub(crate) fn parse(arguments: &[String]) -> std::result::Result<Plan, String> {
         n_clock: 1,
         n_rolling: 1,
         quiet_secs: 60,
+        link_secs: 5,
         is_fence_off: false,
         keep: std::env::temp_dir().join("waddlebot-chaos"),
         command: format!("waddlebot-bench chaos {}", arguments.join(" ")),
@@ -95,6 +99,7 @@ pub(crate) fn parse(arguments: &[String]) -> std::result::Result<Plan, String> {
             "--clock" => plan.n_clock = number,
             "--rolling" => plan.n_rolling = number,
             "--quiet-secs" => plan.quiet_secs = number,
+            "--link-secs" => plan.link_secs = number,
             _ => return Err(format!("unknown: {name}")),
         }
     }
@@ -128,30 +133,44 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
 }
 
 async fn scenarios(plan: &Plan, world: &mut World) -> Result<Vec<Line>> {
-    let mut lines = Vec::new();
+    let mut lines = Lines::default();
     if plan.quiet_secs > 0 {
-        lines.extend(planned::quiet(world, Duration::from_secs(plan.quiet_secs as u64)).await?);
+        lines.add(planned::quiet(world, Duration::from_secs(plan.quiet_secs as u64)).await?);
     }
-    if plan.n_kills > 0 {
-        lines.extend(faults::kills(world, plan.n_kills).await?);
-    }
-    if plan.n_stops > 0 {
-        lines.extend(faults::stops(world, plan.n_stops).await?);
-    }
-    if plan.n_cuts > 0 {
-        lines.extend(faults::cuts(world, plan.n_cuts).await?);
-    }
-    for _ in 0..plan.n_database {
-        lines.extend(database::outages(world).await?);
-    }
-    for _ in 0..plan.n_clock {
-        lines.extend(database::clock_steps(world).await?);
+    if plan.link_secs > 0 {
+        lines.add(links::figures(world, Duration::from_secs(plan.link_secs as u64)).await?);
     }
     for _ in 0..plan.n_rolling {
-        lines.extend(planned::rolling_restart(world).await?);
+        lines.add(planned::rolling_restart(world).await?);
     }
-    lines.extend(table::judged(&world.judge().await?));
-    Ok(lines)
+    if plan.n_kills > 0 {
+        lines.add(faults::kills(world, plan.n_kills).await?);
+    }
+    if plan.n_stops > 0 {
+        lines.add(faults::stops(world, plan.n_stops).await?);
+    }
+    if plan.n_cuts > 0 {
+        lines.add(faults::cuts(world, plan.n_cuts).await?);
+    }
+    for _ in 0..plan.n_database {
+        lines.add(database::outages(world).await?);
+    }
+    for _ in 0..plan.n_clock {
+        lines.add(database::clock_steps(world).await?);
+    }
+    lines.add(table::judged(&world.judge().await?));
+    Ok(lines.0)
+}
+
+/// Those so far; each is shown as it comes, since a run takes a while.
+#[derive(Default)]
+struct Lines(Vec<Line>);
+
+impl Lines {
+    fn add(&mut self, lines: Vec<Line>) {
+        eprint!("{}", table::rows(&lines));
+        self.0.extend(lines);
+    }
 }
 
 #[cfg(test)]

@@ -204,7 +204,7 @@ impl Ownership {
 
     fn add(&self, granted: &mut Vec<SlotSpec>) {
         if !granted.is_empty() {
-            tracing::info!(channels = granted.len(), "took channels over");
+            tracing::debug!(channels = granted.len(), "took channels over");
             self.services.directory.add(std::mem::take(granted));
         }
     }

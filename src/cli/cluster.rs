@@ -1,11 +1,13 @@
-//! `waddlebot cluster`: who is there, what each node owns; drains a node.
+//! `waddlebot cluster`: who is there, what each node owns; drains a node; makes certificates.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::output::{Failure, field, print_json, say, say_part, table, visible};
+use super::{Env, NodeArgs};
 
+mod certificates;
 mod moving;
 
 /// What can be done with the cluster.
@@ -20,6 +22,8 @@ pub enum ClusterCommand {
     },
     /// Tie a channel to a node, which takes it over now; waits until it serves it
     Move(MoveArgs),
+    /// Make an authority and a certificate for each node; an authority that is there signs on
+    Certificates(certificates::CertificatesArgs),
 }
 
 /// Which channel goes where.
@@ -38,11 +42,14 @@ pub struct MoveArgs {
     unpin: bool,
 }
 
-pub(super) async fn run(client: &Client, command: ClusterCommand, json: bool) -> Result<(), Failure> {
+pub(super) async fn run(command: ClusterCommand, node: &NodeArgs, env: &Env) -> Result<(), Failure> {
+    let json = node.json;
+    let client = || Client::new(node, env);
     match command {
-        ClusterCommand::Status => status(client, json).await,
+        ClusterCommand::Certificates(args) => certificates::make(&args, json),
+        ClusterCommand::Status => status(&client()?, json).await,
         ClusterCommand::Drain { node } => {
-            let done = client.post(&["cluster", "nodes", &node, "drain"], &json!({})).await?;
+            let done = client()?.post(&["cluster", "nodes", &node, "drain"], &json!({})).await?;
             if json {
                 print_json(&done);
             } else {
@@ -52,7 +59,7 @@ pub(super) async fn run(client: &Client, command: ClusterCommand, json: bool) ->
             }
             Ok(())
         }
-        ClusterCommand::Move(args) => moving::run(client, args, json).await,
+        ClusterCommand::Move(args) => moving::run(&client()?, args, json).await,
     }
 }
 

@@ -25,15 +25,17 @@ const EVENTS_MAX: usize = 256;
 /// A channel whose new owner does not hear it after that time is parted all the same. Above the platform's window for JOINs.
 const HOLD_MAX: Duration = Duration::from_secs(12);
 const TURN: Duration = Duration::from_millis(20);
+/// Turns from one question whether a channel is heard there to the next.
+const ASK_EACH: u32 = 10;
 const CALL_LIMIT: Duration = Duration::from_secs(2);
-/// Channels and events of one call.
+/// A call is sent when it holds so many channels or events.
 const CHANNELS_PER_CALL: usize = 500;
 const EVENTS_PER_CALL: usize = 1_000;
 
 /// What is still heard of channels that were given away.
 #[derive(Debug, Default)]
 pub struct Relay {
-    leaving: Mutex<HashMap<ChannelId, Leaving>>,
+    channels: Mutex<HashMap<ChannelId, Leaving>>,
     /// Told of the first channel.
     come: Notify,
 }
@@ -60,14 +62,14 @@ pub struct Relayed {
 pub struct Taken {
     channel_id: ChannelId,
     /// Of the events, from the first on.
-    n_taken: usize,
+    n_events: usize,
     /// The channel's platform has confirmed that it is joined there.
     is_heard: bool,
 }
 
 impl Relay {
     fn leaving(&self) -> MutexGuard<'_, HashMap<ChannelId, Leaving>> {
-        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what is heard of a channel from now on. One that no platform hears here is left at once.
@@ -125,13 +127,14 @@ impl Relay {
 
     /// Hands on until nothing is left, and waits for more, without end.
     pub async fn run(&self, directory: &Directory, gateway: &Gateway) {
-        loop {
+        for turn in 0_u32.. {
             if self.is_idle() {
                 self.come.notified().await;
             }
-            let calls = self.calls(gateway);
-            let calls = calls.into_iter().map(|(peer, batch)| call(gateway, peer, batch));
-            for answer in join_all(calls).await.into_iter().flatten() {
+            let calls = self.calls(gateway, turn.is_multiple_of(ASK_EACH));
+            for answer in
+                join_all(calls.into_iter().map(|call| send(gateway, call))).await.into_iter().flatten()
+            {
                 self.handed(&answer);
             }
             if self.part() {
@@ -141,21 +144,24 @@ impl Relay {
         }
     }
 
-    /// What goes to whom: of each peer as much as fits one call.
-    fn calls(&self, gateway: &Gateway) -> HashMap<Peer, Vec<Relayed>> {
-        let mut calls: HashMap<Peer, Vec<Relayed>> = HashMap::new();
-        let mut n_left = EVENTS_PER_CALL;
+    /// What goes to whom. `ask`: also of channels of which nothing was heard, to know whether they are heard there.
+    fn calls(&self, gateway: &Gateway, ask: bool) -> Vec<Call> {
+        let mut calls: HashMap<Peer, Vec<Call>> = HashMap::new();
         for (id, leaving) in self.leaving().iter().filter(|(_, leaving)| leaving.is_free) {
-            let Some(peer) = gateway.owner(*id) else { continue };
-            let batch = calls.entry(peer).or_default();
-            if batch.len() < CHANNELS_PER_CALL {
-                let events: Vec<_> =
-                    leaving.kept.iter().take(n_left).map(|delivery| Arc::clone(&delivery.event)).collect();
-                n_left -= events.len();
-                batch.push(Relayed { channel_id: *id, events });
+            if leaving.kept.is_empty() && !ask {
+                continue;
             }
+            let Some(peer) = gateway.owner(*id) else { continue };
+            let of_peer = calls.entry(peer.clone()).or_default();
+            let call = match of_peer.last_mut() {
+                Some(call) if call.has_room() => call,
+                _ => of_peer.push_mut(Call { peer, n_events: 0, batch: Vec::new() }),
+            };
+            let events: Vec<_> = leaving.kept.iter().map(|delivery| Arc::clone(&delivery.event)).collect();
+            call.n_events += events.len();
+            call.batch.push(Relayed { channel_id: *id, events });
         }
-        calls
+        calls.into_values().flatten().collect()
     }
 
     /// Forgets what the new owner has, and the channels that it hears itself.
@@ -163,7 +169,7 @@ impl Relay {
         let mut all = self.leaving();
         for taken in answer {
             let Some(leaving) = all.get_mut(&taken.channel_id) else { continue };
-            let n_taken = taken.n_taken.min(leaving.kept.len());
+            let n_taken = taken.n_events.min(leaving.kept.len());
             leaving.kept.drain(..n_taken).for_each(|delivery| moved(&delivery.sink));
             sweep(leaving);
             leaving.is_heard_there = taken.is_heard;
@@ -203,9 +209,22 @@ fn moved(sink: &Arc<dyn ReplySink>) {
     sink.done(&Completion { outcome: Outcome::Moved, command: None, module: None });
 }
 
-async fn call(gateway: &Gateway, peer: Peer, batch: Vec<Relayed>) -> Option<Vec<Taken>> {
-    let body = serde_json::to_vec(&batch).ok()?;
-    let answer = gateway.send(&peer, PeerCall::json(PATH, body, CALL_LIMIT)).await;
+/// One call to one node.
+struct Call {
+    peer: Peer,
+    n_events: usize,
+    batch: Vec<Relayed>,
+}
+
+impl Call {
+    const fn has_room(&self) -> bool {
+        self.n_events < EVENTS_PER_CALL && self.batch.len() < CHANNELS_PER_CALL
+    }
+}
+
+async fn send(gateway: &Gateway, call: Call) -> Option<Vec<Taken>> {
+    let body = serde_json::to_vec(&call.batch).ok()?;
+    let answer = gateway.send(&call.peer, PeerCall::json(PATH, body, CALL_LIMIT)).await;
     let answer =
         answer.inspect_err(|error| tracing::debug!(%error, "could not hand on what was heard")).ok()?;
     serde_json::from_slice(&answer.body).ok()
@@ -218,7 +237,7 @@ pub fn take(directory: &Directory, clock: &Clock, batch: Vec<Relayed>) -> Vec<Ta
 
 fn take_one(directory: &Directory, clock: &Clock, relayed: Relayed) -> Taken {
     let Relayed { channel_id, events } = relayed;
-    let mut taken = Taken { channel_id, n_taken: 0, is_heard: false };
+    let mut taken = Taken { channel_id, n_events: 0, is_heard: false };
     let Some(slot) = directory.get(channel_id) else { return taken };
     let Some(outlet) = slot.outlet() else { return taken };
     taken.is_heard = slot.is_heard();
@@ -233,7 +252,7 @@ fn take_one(directory: &Directory, clock: &Clock, relayed: Relayed) -> Taken {
             Offer::Queued { .. } | Offer::Shed { .. } => {}
         }
         metrics::counter!("waddlebot_lines_in_total", "platform" => platform).increment(1);
-        taken.n_taken += 1;
+        taken.n_events += 1;
     }
     taken
 }

@@ -194,7 +194,7 @@ pub(super) async fn ask(hub: &Hub, peer: &Peer, call: PeerCall) -> Result<PeerAn
     };
     let Some(gateway) = &hub.deps.gateway else { return Err(silent()) };
     gateway.send(peer, call).await.map_err(|error: PeerError| {
-        tracing::warn!(%error, "a call could not be handed to another node");
+        tracing::debug!(%error, "a call could not be handed to another node");
         silent()
     })
 }

@@ -38,20 +38,20 @@ struct Inner {
     purses: Vec<Purse>,
 }
 
-/// What goes to the database at once.
-struct Booking {
-    account: String,
-    /// The place of its purse beside each.
-    requests: Vec<(usize, Request)>,
-    /// The same for the database.
-    asks: Vec<BudgetAsk>,
-}
-
 /// One resource of the account.
 #[derive(Clone, Debug)]
 pub struct Share {
     budgets: Arc<AccountBudgets>,
     index: usize,
+}
+
+/// What is to be booked in one transaction.
+struct Requests {
+    account: String,
+    /// The place of its purse beside each.
+    of_purses: Vec<(usize, Request)>,
+    /// In the same order.
+    asks: Vec<BudgetAsk>,
 }
 
 impl AccountBudgets {
@@ -80,7 +80,7 @@ impl AccountBudgets {
         let mut is_failing = false;
         let work = async {
             loop {
-                if let Some(Booking { account, requests, asks }) = self.requests(Instant::now()) {
+                if let Some(Requests { account, of_purses: requests, asks }) = self.requests(Instant::now()) {
                     let answer =
                         tokio::time::timeout(BOOK_TIMEOUT, budgets::book(&db, &account, &asks)).await;
                     let failure = match answer {
@@ -111,7 +111,7 @@ impl AccountBudgets {
     }
 
     /// What is to be booked now.
-    fn requests(&self, now: Instant) -> Option<Booking> {
+    fn requests(&self, now: Instant) -> Option<Requests> {
         let mut inner = self.lock();
         let account = inner.account.clone()?;
         let (mut requests, mut asks) = (Vec::new(), Vec::new());
@@ -127,7 +127,7 @@ impl AccountBudgets {
             requests.push((index, request));
         }
         drop(inner);
-        (!asks.is_empty()).then_some(Booking { account, requests, asks })
+        (!asks.is_empty()).then_some(Requests { account, of_purses: requests, asks })
     }
 
     fn booked(&self, account: &str, requests: &[(usize, Request)], booked: &[domain::Booked]) {

@@ -17,28 +17,61 @@ const OVERFLOW: &str = "";
 
 type Key = (&'static str, String);
 
+/// A node that went may have taken its share within a window that began before: it counts for this long at most.
+const GONE_COUNTS_MAX: Duration = Duration::from_hours(1);
+
+/// Among how many nodes a limit is divided.
+#[derive(Clone, Copy, Debug)]
+struct Sharing {
+    n_nodes: u32,
+    since: Instant,
+    /// The most that it were shortly before.
+    n_before: u32,
+}
+
+impl Sharing {
+    /// A share grows only a window after a node went.
+    fn share(&self, limit: &Limit, now: Instant) -> u32 {
+        let is_settled = now - self.since >= limit.window.min(GONE_COUNTS_MAX);
+        limit.slots / if is_settled { self.n_nodes } else { self.n_nodes.max(self.n_before) }
+    }
+}
+
 /// The windows of this process, exact, each with the node's share of its limit.
 pub(super) struct LocalWindows {
-    n_nodes: u32,
+    sharing: Mutex<Sharing>,
     windows: Mutex<HashMap<Key, SlidingWindow>>,
 }
 
 impl LocalWindows {
     pub fn new(n_nodes: u32) -> Self {
-        Self { n_nodes: n_nodes.max(1), windows: Mutex::default() }
+        let sharing = Sharing { n_nodes: n_nodes.max(1), since: Instant::now(), n_before: 0 };
+        Self { sharing: Mutex::new(sharing), windows: Mutex::default() }
+    }
+
+    /// So many nodes divide the limits from now on.
+    pub fn set_nodes(&self, n_nodes: u32) {
+        let (now, n_nodes) = (Instant::now(), n_nodes.max(1));
+        let mut sharing = self.sharing.lock().unwrap_or_else(PoisonError::into_inner);
+        if sharing.n_nodes != n_nodes {
+            let lately = if now - sharing.since < GONE_COUNTS_MAX { sharing.n_before } else { 0 };
+            let was = if sharing.n_nodes == u32::MAX { 0 } else { sharing.n_nodes };
+            *sharing = Sharing { n_nodes, since: now, n_before: lately.max(was) };
+        }
     }
 
     /// Takes a slot of this node's share. What was taken before `since`, elsewhere, counts as all of it.
     pub fn take(&self, limit: &Limit, key: &str, since: Option<Instant>) -> Result<(), Exceeded> {
         let now = Instant::now();
         let spent = since.map_or(Duration::ZERO, |since| limit.window.saturating_sub(now - since));
-        let share = limit.slots / self.n_nodes;
+        let share = self.sharing.lock().unwrap_or_else(PoisonError::into_inner).share(limit, now);
         if spent > Duration::ZERO || share == 0 {
             return Err(Exceeded { retry_after: if share == 0 { limit.window } else { spent } });
         }
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let key = place(&mut windows, limit.resource, key, now);
         let window = windows.entry(key).or_insert_with(|| SlidingWindow::new(share, limit.window));
+        window.set_limit(share);
         window.try_take(now.into_std()).map_err(|retry_after| Exceeded { retry_after })
     }
 
@@ -78,6 +111,20 @@ mod tests {
         for (n_nodes, share) in [(1, 7), (2, 3), (7, 1), (8, 0)] {
             assert_eq!(n_taken(&LocalWindows::new(n_nodes), "k", None), share, "{n_nodes} nodes");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_share_shrinks_at_once_and_grows_a_window_after_a_node_went() {
+        let windows = LocalWindows::new(u32::MAX);
+        assert_eq!(n_taken(&windows, "k", None), 0, "nobody is known yet");
+        windows.set_nodes(2);
+        assert_eq!(n_taken(&windows, "k", None), 3);
+        windows.set_nodes(3);
+        assert_eq!((n_taken(&windows, "k", None), n_taken(&windows, "other", None)), (0, 2));
+        windows.set_nodes(1);
+        assert_eq!(n_taken(&windows, "third", None), 2, "the others' last window is not over");
+        tokio::time::advance(LIMIT.window).await;
+        assert_eq!((n_taken(&windows, "k", None), n_taken(&windows, "third", None)), (7, 7));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,13 +1,14 @@
 //! The terminal as a platform: needs no account.
 //!
 //! Delivery: each line once, live, no redelivery. You are the owner; `@name text` is said by a viewer of that name.
-//! The end of the input does not stop the node.
+//! The end of the input does not stop the node, a line that is no text is dropped. A terminal that was stopped holds up
+//! nobody: what is said waits for it, within bounds.
 
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Read};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use domain::{CorrelationId, Level, Outcome, Platform};
+use domain::{CorrelationId, Level, Platform};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::Map;
 use tokio::sync::mpsc;
@@ -16,9 +17,12 @@ use ulid::Ulid;
 use super::{PlatformDeps, PlatformSpec};
 use crate::cluster::ChannelSlot;
 use crate::messages::{
-    ChatEvent, Chatter, Completion, Delivery, EventClass, EventKind, EventRecord, Once, OutboundReply,
-    PlatformReport, Recorder, ReplySink, Source, What,
+    ChatEvent, Chatter, Delivery, EventClass, EventKind, PlatformReport, ReplySink, Source,
 };
+
+mod screen;
+
+use screen::Screen;
 
 pub const SPEC: PlatformSpec = PlatformSpec {
     name: "console",
@@ -37,9 +41,27 @@ const LINE_CHARS_MAX: usize = 5_000;
 /// And one that is longer than this is dropped.
 const LINE_BYTES_MAX: u64 = 64 << 10;
 
+/// What waits for the terminal may take this long at the end.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(20);
+
 #[derive(Debug)]
 struct Console {
     deps: PlatformDeps,
+}
+
+/// What the actor keeps.
+#[derive(Debug)]
+struct State {
+    /// `None`: the terminal has no channel here.
+    slot: Option<Arc<ChannelSlot>>,
+    screen: Arc<Screen>,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.screen.close();
+    }
 }
 
 /// A line that somebody typed.
@@ -48,14 +70,15 @@ struct Typed(String);
 
 impl Actor for Console {
     type Msg = Typed;
-    type State = Option<Arc<ChannelSlot>>;
+    type State = State;
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<Typed>, (): ()) -> Result<Self::State, ActorProcessingErr> {
+        let screen = Screen::open(Arc::clone(self.deps.directory.recorder()))?;
         let slot = self.deps.directory.all().into_iter().find(|slot| slot.platform == Platform::Console);
         if let Some(slot) = &slot {
             slot.set_stream(domain::stream_info::StreamInfo::always_live(self.deps.clock.now()));
-            slot.set_outlet(Some(Arc::new(Screen { recorder: Arc::clone(self.deps.directory.recorder()) })));
+            slot.set_outlet(Some(Arc::clone(&screen) as Arc<dyn ReplySink>));
         }
         let (tell, mut typed) = mpsc::channel(LINES_AHEAD_MAX);
         std::thread::Builder::new().name("console".to_owned()).spawn(move || {
@@ -81,16 +104,16 @@ impl Actor for Console {
             ..PlatformReport::default()
         };
         self.deps.board.set(Platform::Console, report);
-        Ok(slot)
+        Ok(State { slot, screen })
     }
 
     async fn handle(
         &self,
         _: ActorRef<Typed>,
         Typed(line): Typed,
-        slot: &mut Self::State,
+        state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        let Some(slot) = slot else { return Ok(()) };
+        let Some(slot) = &state.slot else { return Ok(()) };
         let (user, text) = speaker(line.trim());
         if text.is_empty() {
             return Ok(());
@@ -110,10 +133,20 @@ impl Actor for Console {
             traceparent: None,
             metadata: Map::new(),
         };
-        let screen = Screen { recorder: Arc::clone(self.deps.directory.recorder()) };
-        let (event, sink) = (Arc::new(event), Arc::new(screen));
-        let delivery = Delivery { event, received: Instant::now(), sink, permit: None };
+        let sink = Arc::clone(&state.screen) as Arc<dyn ReplySink>;
+        let delivery = Delivery { event: Arc::new(event), received: Instant::now(), sink, permit: None };
         self.deps.directory.route(slot, delivery, EventClass::Command);
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<Typed>, state: &mut State) -> Result<(), ActorProcessingErr> {
+        if let Some(slot) = &state.slot {
+            slot.set_outlet(None);
+        }
+        let deadline = Instant::now() + FLUSH_MAX;
+        while state.screen.is_busy() && Instant::now() < deadline {
+            tokio::time::sleep(POLL).await;
+        }
         Ok(())
     }
 }
@@ -156,54 +189,9 @@ fn read_lines(mut input: impl BufRead, tell: &mpsc::Sender<String>) {
 }
 
 fn drop_line(reason: &'static str) {
+    tracing::warn!(reason, "a typed line is dropped");
     metrics::counter!("waddlebot_lines_in_total", "platform" => "console").increment(1);
     metrics::counter!("waddlebot_messages_dropped_total", "reason" => reason).increment(1);
-}
-
-/// Writes replies to the terminal.
-#[derive(Debug)]
-struct Screen {
-    recorder: Arc<Recorder>,
-}
-
-impl Screen {
-    fn print(text: &str) {
-        let clean = domain::reply_text::clean(text);
-        // A terminal that is gone cannot be told.
-        drop(writeln!(std::io::stdout().lock(), "waddlebot: {clean}"));
-    }
-}
-
-impl ReplySink for Screen {
-    fn is_outlet(&self) -> bool {
-        true
-    }
-
-    fn deliver(&self, reply: OutboundReply) {
-        if reply.reply.once == Once::Repeated {
-            return;
-        }
-        if let Once::Held(ticket) = &reply.reply.once {
-            ticket.written();
-        }
-        Self::print(&reply.reply.text);
-        self.recorder.note(EventRecord::of_reply(&reply, What::written()));
-        metrics::histogram!("waddlebot_reply_latency_seconds").record(reply.received.elapsed());
-    }
-
-    /// Says what chat keeps silent about: whoever types here wants to know.
-    fn done(&self, completion: &Completion) {
-        // What was shed is counted where it was shed.
-        if completion.outcome != Outcome::Shed {
-            metrics::counter!("waddlebot_lines_handled_total", "platform" => "console").increment(1);
-        }
-        if let Outcome::Refused { refusal } = &completion.outcome {
-            let command = completion.command.as_deref().unwrap_or_default();
-            if refusal.said_in_chat(command).is_none() {
-                Self::print(&refusal.text(command));
-            }
-        }
-    }
 }
 
 #[cfg(test)]

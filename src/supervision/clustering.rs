@@ -21,6 +21,8 @@ use crate::cluster::peer_tls::PeerTls;
 use crate::cluster::{Directory, Gateway, Member, MemberOptions, Roster, SendGate, links};
 use crate::config::{self, Config};
 use crate::hub::PeerListener;
+use crate::limits::Limiter;
+use crate::redis::Redis;
 
 /// Versions of the protocol between nodes that this program speaks, both included.
 const PROTOCOL: (u16, u16) = (1, 1);
@@ -158,6 +160,29 @@ impl Clustering {
             () = tokio::time::sleep(limit) => tracing::warn!("not everything could be handed over in time"),
         }
     }
+}
+
+/// Limits whose share follows how many nodes live; a node that is alone has all of it.
+pub fn limiter(
+    clustering: Option<&Clustering>,
+    redis: Option<Redis>,
+    background: &TaskTracker,
+) -> Arc<Limiter> {
+    let Some(clustering) = clustering else { return Arc::new(Limiter::new(redis, 1)) };
+    let limiter = Arc::new(Limiter::new(redis, Limiter::NODES_UNKNOWN));
+    let (mut seen, shared) = (clustering.member.seen(), Arc::clone(&limiter));
+    background.spawn(async move {
+        loop {
+            let n_nodes = seen.borrow_and_update().members.len();
+            if n_nodes > 0 {
+                shared.set_nodes(u32::try_from(n_nodes).unwrap_or(u32::MAX));
+            }
+            if seen.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    limiter
 }
 
 /// The certificates; both or none, as the configuration made sure.

@@ -1,6 +1,8 @@
 //! What somebody sees who runs the bot for the first time, on both storages.
 
-use crate::node::{Launch, Node};
+use std::time::Instant;
+
+use crate::node::{Launch, Node, PATIENCE};
 
 /// Types what the first screen suggests.
 async fn first_steps(node: &mut Node) {
@@ -38,6 +40,37 @@ async fn the_terminal_says_what_chat_keeps_silent_about() {
     let mut node = Launch::new("").console().start().await;
     assert!(node.say("!nope").await.contains("no command !nope"));
     assert!(node.say("@ann !addcom !x y").await.contains("moderators only"));
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_are_dropped_and_the_next_line_is_answered() {
+    let mut node = Launch::new("").console().start().await;
+    node.type_bytes(b"!ping \xff\xfe\n").await;
+    assert!(node.say("!ping").await.starts_with("Pong!"), "the bad line is not answered");
+    assert!(node.log().contains("a typed line is dropped"), "{}", node.log());
+    assert!(node.metric("waddlebot_messages_dropped_total").await >= 1.0);
+    node.lines_balance(1.0).await;
+}
+
+/// More than a pipe holds of answers that nobody reads.
+#[tokio::test]
+async fn a_terminal_that_takes_nothing_holds_up_nobody() {
+    let mut node = Launch::new("[limits]\ncommand_rate = 0\n").console().start().await;
+    let long = "x".repeat(400);
+    node.say(&format!("!addcom -cd=0 !long {long}")).await;
+    let deadline = Instant::now() + PATIENCE;
+    // A few at a time: what comes faster than the module answers is shed before.
+    while node.metric("waddlebot_replies_dropped_total").await < 1.0 {
+        assert!(Instant::now() < deadline, "the terminal takes everything; {}", node.log());
+        for _ in 0..20 {
+            node.type_line("!long").await;
+        }
+    }
+    let (status, answer) = node.event("console:local", "ann", "!ping", "everyone").await;
+    assert_eq!(status, 200, "{answer}");
+    assert!(answer["data"]["response"].as_str().is_some_and(|text| text.starts_with("Pong")), "{answer}");
+    node.signal(15).await;
+    assert!(node.ended().await.success(), "{}", node.log());
 }
 
 #[tokio::test]

@@ -173,8 +173,12 @@ impl Node {
 
     /// Types a line and waits for nothing.
     pub async fn type_line(&mut self, line: &str) {
+        self.type_bytes(format!("{line}\n").as_bytes()).await;
+    }
+
+    pub async fn type_bytes(&mut self, bytes: &[u8]) {
         let input = self.input.as_mut().expect("standard input is open");
-        input.write_all(format!("{line}\n").as_bytes()).await.expect("the node reads");
+        input.write_all(bytes).await.expect("the node reads");
     }
 
     /// Ends standard input.

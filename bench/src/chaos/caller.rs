@@ -12,6 +12,24 @@ const READY_TIMEOUT: Duration = Duration::from_mins(2);
 const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// A command in a channel, under an id of the caller's choice.
+pub(crate) struct Ask {
+    pub(crate) login: String,
+    pub(crate) id: String,
+    pub(crate) text: String,
+}
+
+impl Ask {
+    pub(crate) fn new(login: &str, id: &str, text: impl Into<String>) -> Self {
+        Self { login: login.to_owned(), id: id.to_owned(), text: text.into() }
+    }
+
+    /// An entry into the channel's ledger; the id is its token.
+    pub(crate) fn entry(login: &str, token: &str) -> Self {
+        Self::new(login, token, format!("!ledger {token}"))
+    }
+}
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Caller {
@@ -38,7 +56,7 @@ impl Caller {
     }
 
     /// Has a command run in a channel. Returns the answer's text; `None`: it was not answered well, ask again.
-    pub(crate) async fn ask(&self, number: usize, login: &str, id: &str, text: &str) -> Option<String> {
+    async fn ask(&self, number: usize, Ask { login, id, text }: &Ask) -> Option<String> {
         let event = json!({ "platform": "twitch", "channel_id": login, "user_id": "7", "username": "chaos",
             "message": text, "message_type": "chatMessage", "message_id": id });
         let request =
@@ -52,17 +70,10 @@ impl Caller {
     }
 
     /// Asks these nodes in turn until one answers well; `None`: none did in time.
-    pub(crate) async fn insist(
-        &self,
-        nodes: &[usize],
-        login: &str,
-        id: &str,
-        text: &str,
-        within: Duration,
-    ) -> Option<String> {
+    pub(crate) async fn insist(&self, nodes: &[usize], ask: &Ask, within: Duration) -> Option<String> {
         let deadline = Instant::now() + within;
         for number in nodes.iter().cycle() {
-            if let Some(answer) = self.ask(*number, login, id, text).await {
+            if let Some(answer) = self.ask(*number, ask).await {
                 return Some(answer);
             }
             if Instant::now() > deadline {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection, PgConnection};
 
+use super::caller::Ask;
 use super::faults::Spread;
-use super::network::Place;
+use super::network::{self, Place};
 use super::postgres::Postgres;
 use super::table::{Line, ms, row};
 use super::world::{N_NODES, World};
@@ -30,11 +31,11 @@ pub(crate) async fn outages(world: &World) -> Result<Vec<Line>> {
     back.extend(service_back(world).await);
     eprintln!("the database's packets are dropped for {AWAY:?}");
     for node in (0..N_NODES).map(Place::Node) {
-        world.network.cut(node, Place::Database)?;
+        network::cut(node, Place::Database)?;
     }
     tokio::time::sleep(AWAY).await;
     for node in (0..N_NODES).map(Place::Node) {
-        world.network.heal(node, Place::Database)?;
+        network::heal(node, Place::Database)?;
     }
     back.extend(service_back(world).await);
     eprintln!("all its connections are taken for {AWAY:?}");
@@ -73,8 +74,7 @@ async fn service_back(world: &World) -> Vec<Duration> {
     let mut took = Vec::new();
     for (n, login) in world.setting.channels.iter().step_by(97).take(N_ASKED).enumerate() {
         let id = format!("back-{}-{n}", world.ledger.n_api_asked());
-        let text = format!("!ledger {id}");
-        let answer = world.caller.insist(&nodes, login, &id, &text, SERVICE_BACK).await;
+        let answer = world.caller.insist(&nodes, &Ask::entry(login, &id), SERVICE_BACK).await;
         took.push(answer.map_or(SERVICE_BACK, |_| started.elapsed()));
     }
     took

@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use super::caller::Ask;
 use super::held::{Held, hold};
-use super::network::Place;
+use super::network::{self, Place};
 use super::table::{Line, ms, row};
 use super::world::{JOINS_PER_10S, LOOK_EACH, N_NODES, World};
 use crate::percentiles::Percentiles;
 
+/// Between a cluster that is whole and the next fault: a node may bury another when it has been there for three seconds.
+const CALM: Duration = Duration::from_secs(4);
 /// Longest wait for a takeover before it counts as never.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Channels of the lost node that are asked over the API from the first moment on.
 const N_FIRST_REPLIES: usize = 20;
 /// What a send may take that was past its gate when the process stopped.
@@ -47,6 +50,7 @@ struct Victim {
 }
 
 async fn choose(world: &World) -> Result<Victim> {
+    tokio::time::sleep(CALM).await;
     let (number, incarnation) = world.heaviest().await?;
     let channels = world.channels_of(&incarnation).await?;
     Ok(Victim { number, channels, connections: world.connections_of(number), incarnation })
@@ -68,7 +72,7 @@ async fn watch(world: &World, victim: &Victim, since: Instant, seen: &mut Seen) 
         let (caller, others, login) = (world.caller.clone(), others.clone(), login.clone());
         let id = format!("first-{}-{n}", world.ledger.n_api_asked());
         asked.spawn(async move {
-            let answer = caller.insist(&others, &login, &id, "!echo here", PATIENCE).await;
+            let answer = caller.insist(&others, &Ask::new(&login, &id, "!echo here"), PATIENCE).await;
             answer.map(|_| since.elapsed())
         });
     }
@@ -256,16 +260,21 @@ pub(crate) async fn cuts(world: &mut World, n_rounds: usize) -> Result<Vec<Line>
         );
         let held = if cut == Cut::All { held(world, &victim, 1).await? } else { None };
         seen.n_held += usize::from(held.is_some());
+        if matches!(cut, Cut::Nodes | Cut::OneWay) {
+            // What moves then moves because of the cut.
+            world.balanced().await?;
+        }
         let before = world.owning().await?;
         let begun = Instant::now();
-        shut(world, cut, victim.number, held, &victim, &mut seen).await?;
+        shut(world, cut, held, &victim, &mut seen).await?;
         let mended = Instant::now();
+        world.nodes[victim.number].start_if_ended(&world.setting)?;
         world.settled().await?;
         healed.push(mended.elapsed());
         let moves = world.owning().await?.n_changes - before.n_changes;
         match cut {
             Cut::Flapping => {
-                n_moves_flapping = n_moves_flapping.max(moves as f64 / victim.channels.len().max(1) as f64)
+                n_moves_flapping = n_moves_flapping.max(moves as f64 / victim.channels.len().max(1) as f64);
             }
             Cut::Nodes | Cut::OneWay => n_moves_of_links += usize::try_from(moves).unwrap_or(0),
             Cut::All | Cut::Database => {}
@@ -298,18 +307,11 @@ pub(crate) async fn cuts(world: &mut World, n_rounds: usize) -> Result<Vec<Line>
 }
 
 /// Shuts the ways for a while and watches, then opens them.
-async fn shut(
-    world: &World,
-    cut: Cut,
-    node: usize,
-    held: Option<Held>,
-    victim: &Victim,
-    seen: &mut Seen,
-) -> Result<()> {
-    let ways = ways(cut, node);
+async fn shut(world: &World, cut: Cut, held: Option<Held>, victim: &Victim, seen: &mut Seen) -> Result<()> {
+    let ways = ways(cut, victim.number);
     let set = |is_cut: bool| {
         let one = |(from, to): &(Place, Place)| {
-            if is_cut { world.network.cut(*from, *to) } else { world.network.heal(*from, *to) }
+            if is_cut { network::cut(*from, *to) } else { network::heal(*from, *to) }
         };
         ways.iter().try_for_each(one)
     };
@@ -336,6 +338,7 @@ async fn shut(
 }
 
 /// Percentiles with the nineteen of twenty that claims are judged by.
+#[expect(clippy::struct_field_names, reason = "units stand last")]
 pub(crate) struct Spread {
     pub(crate) p95_ms: f64,
     pub(crate) p99_ms: f64,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Postgres, Transaction};
 
+use super::caller::Ask;
 use super::world::{LOOK_EACH, World};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,8 +20,7 @@ pub(crate) async fn hold(world: &World, incarnation: &str, login: &str) -> Resul
     let first = format!("held-{login}-{}", world.ledger.n_api_asked());
     // The account must be there before its row can be held.
     let nodes: Vec<usize> = (0..world.nodes.len()).collect();
-    let text = format!("!ledger {first}");
-    world.caller.insist(&nodes, login, &first, &text, PATIENCE).await;
+    world.caller.insist(&nodes, &Ask::entry(login, &first), PATIENCE).await;
     let mut transaction = world.postgres.pool.begin().await.map_err(Error::other)?;
     let lock = "SELECT value FROM counters k JOIN channels c ON c.community_id = k.community_id \
          WHERE k.name = 'ledger' AND c.login = $1 FOR UPDATE OF k";

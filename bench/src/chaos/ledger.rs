@@ -44,6 +44,7 @@ pub(crate) struct Ledger {
 
 /// What the books and the database say together.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "all are counts")]
 pub(crate) struct Judgement {
     pub(crate) n_said: usize,
     /// Said while no connection listened.

@@ -9,7 +9,7 @@ use fake_twitch::{Chatter, FakeTwitch, Line};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::caller::Caller;
+use super::caller::{Ask, Caller};
 use super::ledger::Ledger;
 
 /// Entries a second by chat, as reliability figures ask for, and by the API on top.
@@ -153,8 +153,7 @@ async fn enter(shared: Arc<Shared>) {
     let token = format!("api-{number}");
     shared.ledger.asked();
     let nodes: Vec<usize> = (0..shared.n_nodes).map(|node| (node + number) % shared.n_nodes).collect();
-    let text = format!("!ledger {token}");
-    let answer = shared.caller.insist(&nodes, login, &token, &text, API_PATIENCE).await;
+    let answer = shared.caller.insist(&nodes, &Ask::entry(login, &token), API_PATIENCE).await;
     if answer.is_some_and(|answer| answer.ends_with(&token)) {
         shared.ledger.acknowledged(token);
     }

@@ -67,17 +67,6 @@ impl Network {
         Ok(network)
     }
 
-    /// Lets nothing more through from one to the other; the other way stays open.
-    pub(crate) fn cut(&self, from: Place, to: Place) -> Result<()> {
-        let to = to.address().to_string();
-        neighbour(from, &["replace", &to, "lladdr", NOBODY, "nud", "permanent"])
-    }
-
-    /// Opens it again.
-    pub(crate) fn heal(&self, from: Place, to: Place) -> Result<()> {
-        neighbour(from, &["del", &to.address().to_string()])
-    }
-
     fn remove(&self) {
         for number in 0..self.n_nodes {
             // Not there at the first run.
@@ -92,6 +81,17 @@ impl Drop for Network {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// Lets nothing more through from one to the other; the other way stays open.
+pub(crate) fn cut(from: Place, to: Place) -> Result<()> {
+    let to = to.address().to_string();
+    neighbour(from, &["replace", &to, "lladdr", NOBODY, "nud", "permanent"])
+}
+
+/// Opens it again.
+pub(crate) fn heal(from: Place, to: Place) -> Result<()> {
+    neighbour(from, &["del", &to.address().to_string()])
 }
 
 /// The namespace that a node runs in.

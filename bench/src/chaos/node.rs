@@ -40,6 +40,15 @@ impl Setting {
         })
     }
 
+    /// Texts of the certificates' files, one behind the other.
+    pub(crate) fn pem(&self, names: &[&str]) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        for name in names {
+            text.extend(fs::read(self.certificates.path().join(name))?);
+        }
+        Ok(text)
+    }
+
     fn configuration(&self, number: usize, folder: &Path) -> String {
         let channels: Vec<String> = self.channels.iter().map(|login| format!("{login:?}")).collect();
         let tls = |name: &str| self.certificates.path().join(name).display().to_string();
@@ -128,6 +137,12 @@ impl Node {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(self.log_file()?).kill_on_drop(true);
         self.child = Some(command.spawn()?);
         Ok(())
+    }
+
+    /// Starts it again if its process has ended by itself, as whoever runs it in earnest does.
+    pub(crate) fn start_if_ended(&mut self, setting: &Setting) -> Result<()> {
+        let has_ended = self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
+        if has_ended { self.start(setting) } else { Ok(()) }
     }
 
     /// Sends a signal: `KILL`, `STOP`, `CONT`, `TERM`.

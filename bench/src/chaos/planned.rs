@@ -7,7 +7,7 @@ use super::table::{Line, row};
 use super::world::{N_NODES, World};
 use crate::process;
 
-const ENDED_WITHIN: Duration = Duration::from_secs(60);
+const ENDED_WITHIN: Duration = Duration::from_mins(1);
 /// Channels that are asked all the time, and how often each.
 const N_PROBED: usize = 100;
 const PROBED_EACH: Duration = Duration::from_millis(200);

@@ -83,11 +83,13 @@ pub(crate) fn judged(judgement: &Judgement) -> Vec<Line> {
 }
 
 pub(crate) fn markdown(lines: &[Line]) -> String {
-    let mut out = "| # | what | measured | bar | |\n|---|---|---|---|---|\n".to_owned();
-    for line in lines {
+    "| # | what | measured | bar | |\n|---|---|---|---|---|\n".to_owned() + &rows(lines)
+}
+
+pub(crate) fn rows(lines: &[Line]) -> String {
+    let one = |line: &Line| {
         let verdict = if line.is_met { "" } else { "**missed**" };
-        let cells = [line.row, &line.what, &line.measured, &line.bar, verdict];
-        out.push_str(&format!("| {} |\n", cells.join(" | ")));
-    }
-    out
+        format!("| {} |\n", [line.row, &line.what, &line.measured, &line.bar, verdict].join(" | "))
+    };
+    lines.iter().map(one).collect()
 }

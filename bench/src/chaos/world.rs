@@ -30,7 +30,8 @@ pub(crate) struct World {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) fake: Arc<FakeTwitch>,
     pub(crate) postgres: Postgres,
-    pub(crate) network: Network,
+    /// Gone with the world, behind everything that is in it.
+    _network: Network,
 }
 
 /// Who owns what, and how often that changed.
@@ -61,7 +62,7 @@ impl World {
         let (ledger, caller) = (Arc::new(Ledger::default()), Caller::new()?);
         let load = Load::start(&fake, &ledger, &caller, &setting.channels, N_NODES);
         let nodes = (0..N_NODES).map(|number| Node::new(number, &plan.keep)).collect::<Result<Vec<_>>>()?;
-        let mut world = Self { load, nodes, setting, caller, ledger, fake, postgres, network };
+        let mut world = Self { load, nodes, setting, caller, ledger, fake, postgres, _network: network };
         for number in 0..N_NODES {
             world.nodes[number].start(&world.setting)?;
         }
@@ -184,6 +185,20 @@ impl World {
             .await
             .map_err(Error::other)?;
         Ok(rows.into_iter().map(|(login,)| login).collect())
+    }
+
+    /// Ids of up to `n` channels that a process owns.
+    pub(crate) async fn channel_ids_of(&self, incarnation: &str, n: usize) -> Result<Vec<String>> {
+        let statement = "SELECT substr(key, 9) FROM owners WHERE incarnation = $1 AND key LIKE 'channel:%' \
+             AND NOT released LIMIT $2";
+        let n = i64::try_from(n).map_err(Error::other)?;
+        let rows: Vec<(String,)> = sqlx::query_as(statement)
+            .bind(incarnation)
+            .bind(n)
+            .fetch_all(&self.postgres.pool)
+            .await
+            .map_err(Error::other)?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
     /// The node with the most channels, and its incarnation.

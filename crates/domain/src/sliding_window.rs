@@ -20,6 +20,11 @@ impl SlidingWindow {
         Self { limit, window, taken_at: VecDeque::new() }
     }
 
+    /// Changes how many slots there are; those taken stay taken.
+    pub const fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
+
     /// Takes a slot.
     ///
     /// # Errors
@@ -51,8 +56,9 @@ impl SlidingWindow {
         if limit == 0 || self.taken_at.len() - lapsed < limit {
             return None;
         }
-        let oldest = self.taken_at.get(lapsed)?;
-        Some(self.window.saturating_sub(now.saturating_duration_since(*oldest)))
+        // The oldest that counts; a later one while more are taken than the limit is now.
+        let last_in_the_way = self.taken_at.get(self.taken_at.len() - limit)?;
+        Some(self.window.saturating_sub(now.saturating_duration_since(*last_in_the_way)))
     }
 
     /// Whether no slot is in use, so that this limiter may be dropped.
@@ -85,6 +91,18 @@ mod tests {
         assert_eq!(limiter.free_at(now + 59 * SECOND), Some(SECOND));
         assert_eq!(limiter.free_at(now + MINUTE), None);
         assert_eq!(limiter.try_take(now + MINUTE), Ok(()));
+    }
+
+    #[test]
+    fn a_lowered_limit_waits_until_fewer_are_taken() {
+        let now = Instant::now();
+        let mut limiter = SlidingWindow::new(3, MINUTE);
+        for n in 0..3 {
+            assert_eq!(limiter.try_take(now + n * SECOND), Ok(()));
+        }
+        limiter.set_limit(1);
+        assert_eq!(limiter.try_take(now + 10 * SECOND), Err(52 * SECOND));
+        assert_eq!(limiter.try_take(now + 62 * SECOND), Ok(()));
     }
 
     #[test]

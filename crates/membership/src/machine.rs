@@ -154,8 +154,16 @@ impl Machine {
             Input::Wanted(keys) => self.keys.want(now, keys, &self.rings),
             Input::Unwanted(key) => self.keys.unwant(now, &key),
             Input::Drained { key, epoch } => self.keys.drained(now, &key, epoch),
-            Input::Freed(keys) => self.keys.freed(now, &keys),
-            Input::Drain => self.draining = true,
+            Input::Freed(keys) => {
+                if !self.keys.freed(now, &keys) {
+                    // Freed for this node by a view that it does not know yet.
+                    self.look_at = now;
+                }
+            }
+            Input::Drain => {
+                self.draining = true;
+                self.keys.leave();
+            }
         }
         if self.life != Life::Over {
             self.act(now, &mut out);

@@ -207,3 +207,8 @@ pub async fn row_counts(db: &Db) -> BTreeMap<String, i64> {
     }
     counts
 }
+
+/// Whether this process shall show what the fence is for.
+pub(crate) fn is_fence_off() -> bool {
+    std::env::var_os("WADDLEBOT_TEST_FENCE").is_some_and(|value| value == "off")
+}

@@ -3,7 +3,7 @@
 //! Receives: news and ends of its connections, news of the token, changes of the directory, a tick.
 //! Sends: orders to connections; nothing to channels, which get their events from the connections.
 //! Owns: the plan of JOINs, the connections and their back-off, the senders of all channels.
-//! Dies: with its supervisor. It first sends what waits, at most 5 s, then closes its connections.
+//! Dies: with its supervisor. It first sends what waits, at most 3 s, then closes its connections.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use super::fleet::Fleet;
 use super::intake::{Handle, News};
 use super::joins::Joins;
 use super::pump::Pump;
-use super::sender::ChannelSender;
+use super::sender::{CHANNEL_REMOVED, ChannelSender, STOPPING};
 use super::settings::Settings;
 use super::socket::{self, Trust};
 use crate::cluster::ChannelSlot;
@@ -37,9 +37,9 @@ mod work;
 
 /// How often the actor looks at what is due.
 const TICK: Duration = Duration::from_millis(100);
-/// What waits to be sent may take this long at the end.
-const FLUSH_MAX: Duration = Duration::from_secs(5);
-/// And the connections this long to write what they have and close.
+/// What waits to be sent may take this long at the end; what is left then is sent from the outbox by another process.
+const FLUSH_MAX: Duration = Duration::from_secs(3);
+/// And the connections this long to write what they have and close. Together less than the node gives its platforms.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// The account of all who log in without one.
 const ANONYMOUS: &str = "twitch:anonymous";
@@ -117,11 +117,7 @@ impl Drop for State {
     fn drop(&mut self) {
         self.closed.cancel();
         // Senders and account hold each other; what waits gives its permits back.
-        for handle in self.handles.values() {
-            handle.slot.set_outlet(None);
-            self.account.remove_sender(handle.slot.id);
-            handle.sender.abandon();
-        }
+        self.let_go();
     }
 }
 
@@ -174,6 +170,7 @@ impl Actor for TwitchActor {
         while state.account.n_waiting() > 0 && state.fleet.n_ready() > 0 && Instant::now() < deadline {
             tokio::time::sleep(POLL).await;
         }
+        state.let_go();
         state.fleet.finish_all();
         let deadline = Instant::now() + CLOSE_MAX;
         while state.fleet.any_open() && Instant::now() < deadline {
@@ -254,6 +251,15 @@ impl State {
         drop(self.myself.send_interval(TICK, || TwitchMsg::Tick));
     }
 
+    /// Lets go of every reply that no connection has yet.
+    fn let_go(&self) {
+        for handle in self.handles.values() {
+            handle.slot.set_outlet(None);
+            self.account.remove_sender(handle.slot.id);
+            handle.sender.abandon(STOPPING);
+        }
+    }
+
     /// Takes over which channels the directory holds.
     fn reconcile(&mut self) {
         let slots = self.deps.directory.heard().into_iter().filter(|slot| slot.platform == Platform::Twitch);
@@ -278,7 +284,7 @@ impl State {
             self.account.remove_sender(id);
             self.gaps.remove(&id);
             if let Some(handle) = self.handles.remove(&id) {
-                handle.sender.abandon();
+                handle.sender.abandon(CHANNEL_REMOVED);
             }
         }
     }

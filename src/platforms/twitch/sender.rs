@@ -26,7 +26,9 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(30);
 const ROOM_INTERVAL: Duration = Duration::from_millis(50);
 /// A refusal that lasts is logged again after this time.
 const SAY_AGAIN_AFTER: Duration = Duration::from_mins(10);
-const CHANNEL_REMOVED: &str = "channel_removed";
+/// Why nobody sends for a channel any more.
+pub const CHANNEL_REMOVED: &str = "channel_removed";
+pub const STOPPING: &str = "stopping";
 /// What a waiting reply costs the byte budget beside its text.
 const REPLY_BYTES: u64 = 320;
 
@@ -53,8 +55,8 @@ struct State {
     /// The connection on which the channel is joined. `None`: on none at the moment.
     route: Option<Arc<Outlet>>,
     is_moderator: bool,
-    /// Nobody sends for this channel any more; a module may still hold this sender.
-    is_abandoned: bool,
+    /// Why nobody sends for this channel any more, though a module may still hold this sender. `None`: we do.
+    abandoned: Option<&'static str>,
     /// The channel's own slow mode; zero when it is off.
     slow: Duration,
     /// Nothing leaves before; `None`: at once.
@@ -138,14 +140,14 @@ impl ChannelSender {
         is_news
     }
 
-    /// The channel was removed: gives up what waits.
-    pub fn abandon(&self) {
+    /// Nobody sends for this channel here any more: lets go of what waits.
+    pub fn abandon(&self, reason: &'static str) {
         let mut state = self.lock();
         state.route = None;
-        state.is_abandoned = true;
+        state.abandoned.get_or_insert(reason);
         for waiting in state.queue.drain(..) {
             self.account.n_waiting.fetch_sub(1, Ordering::Relaxed);
-            self.give_up(&waiting.receipt.reply, CHANNEL_REMOVED);
+            self.let_go(&waiting.receipt, reason);
         }
     }
 
@@ -185,8 +187,8 @@ impl ChannelSender {
         let budget = Arc::clone(&self.account.bytes);
         let mut state = self.lock();
         let waiting = Waiting { parts, n_sent: 0, parent, receipt, bytes, budget };
-        if state.is_abandoned {
-            return self.give_up(&waiting.receipt.reply, CHANNEL_REMOVED);
+        if let Some(reason) = state.abandoned {
+            return self.let_go(&waiting.receipt, reason);
         }
         state.queue.push_back(waiting);
         self.account.n_waiting.fetch_add(1, Ordering::Relaxed);
@@ -221,6 +223,15 @@ impl ChannelSender {
             let what = What::Send { state: SendState::Queued, why: Some(why.into()) };
             self.account.recorder.note(waiting.receipt.reply.record(what));
         }
+    }
+
+    /// A reply that was not sent and that nobody sends from here: from the outbox another does, or the next start.
+    /// One that began there is unknown, which its ticket counts; one without a row is dropped.
+    fn let_go(&self, receipt: &Receipt, reason: &'static str) {
+        let Some(ticket) = &receipt.ticket else { return self.give_up(&receipt.reply, reason) };
+        ticket.release();
+        let what = What::Send { state: SendState::Queued, why: Some("whoever has the channel next".into()) };
+        self.account.recorder.note(receipt.reply.record(what));
     }
 
     /// A reply is dropped: counted, and told to the event log.

@@ -172,3 +172,26 @@ async fn an_effect_and_its_reply_survive_kill_nine_once_on_postgresql() {
         async |_: &Node| Db::open(&StorageOptions::new(database.url.clone())).await.expect("the database");
     survives(launch, open, fake).await;
 }
+
+/// Eight replies at one in 1.2 s: a stop gives them 3 s.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replies_that_wait_at_a_stop_are_sent_by_the_next_start_and_none_twice() {
+    let fake = fake().await;
+    let node = Launch::new(&config(&fake).replace("interval_ms = 150", "interval_ms = 1200")).start().await;
+    assert!(fake.wait_joined(1, soon()).await, "{}", node.log());
+    for n in 0..8 {
+        say(&fake, &format!("stop-{n}"));
+    }
+    assert!(fake.wait_until(|fake| !fake.received().is_empty(), soon()).await, "{}", node.log());
+    let told = Instant::now();
+    let node = node.restart().await;
+    let n_before = fake.received().len();
+    println!("stopped and started within {:?}, {n_before} of 8 replies said until then", told.elapsed());
+    assert!(fake.wait_until(|fake| fake.received().len() >= 8, soon()).await, "{}", node.log());
+    assert_eq!(said(&fake), (1..=8).map(|value| (value, 1)).collect(), "{}", node.log());
+    assert!(n_before < 8, "nothing was left to the next start");
+    assert!(!node.log().contains("some were killed"), "{}", node.log());
+    let [unknown, dropped] =
+        node.metrics(["waddlebot_reply_unknown_total", "waddlebot_replies_dropped_total"]).await;
+    assert!(unknown + dropped < 0.5, "{unknown} unknown, {dropped} dropped");
+}

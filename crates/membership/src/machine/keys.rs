@@ -13,6 +13,8 @@ use crate::{Epoch, Incarnation, MonotonicUs, OwnedKey, Place, Timings};
 
 /// Keys of one claim or release.
 const BATCH_MAX: usize = 2_500;
+/// A node that leaves gives away so many times faster than one that rebalances.
+const DRAIN_PACE: i64 = 5;
 /// Hand-overs begin in slots of this length.
 const SLOT_US: i64 = 50_000;
 
@@ -33,6 +35,8 @@ pub(super) struct Keys {
     n_claiming: usize,
     /// I want none any more, for ever.
     closed: bool,
+    /// The node leaves: it gives away faster than one that rebalances.
+    is_leaving: bool,
 }
 
 #[derive(Debug)]
@@ -135,15 +139,23 @@ impl Keys {
         self.freed(now, &keys);
     }
 
-    pub fn freed(&mut self, now: MonotonicUs, keys: &[OwnedKey]) {
+    /// Claims at once what its owner released. False when one of them should not be mine.
+    pub fn freed(&mut self, now: MonotonicUs, keys: &[OwnedKey]) -> bool {
+        let mut are_mine = true;
         for key in keys {
             let Some(entry) = self.entries.get_mut(key) else { continue };
+            are_mine &= entry.mine;
             match &mut entry.phase {
                 Phase::Claiming { freed } => *freed = true,
                 Phase::Away if entry.claim_at.is_some() => self.settle(now, key),
                 Phase::Away | Phase::Mine(_) | Phase::Moving(_) | Phase::Releasing(_) => {}
             }
         }
+        are_mine
+    }
+
+    pub const fn leave(&mut self) {
+        self.is_leaving = true;
     }
 
     pub fn close(&mut self, now: MonotonicUs, close: bool) {
@@ -168,7 +180,8 @@ impl Keys {
             return;
         }
         self.next_slot = now.plus(SLOT_US);
-        let mut n_left = (timings.moves_per_sec * SLOT_US / 1_000_000).max(1);
+        let pace = if self.is_leaving { DRAIN_PACE } else { 1 };
+        let mut n_left = (timings.moves_per_sec * pace * SLOT_US / 1_000_000).max(1);
         while n_left > 0 {
             let Some(key) = self.moves.pop_first() else { break };
             let Some(Entry { phase: Phase::Mine(epoch), .. }) = self.entries.get(&key) else { continue };

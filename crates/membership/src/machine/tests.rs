@@ -306,18 +306,18 @@ fn keys_are_claimed_in_batches_and_skipped_ones_soon_again() {
 }
 
 #[test]
-fn a_drain_moves_two_hundred_keys_a_second_and_leaves() {
+fn a_drain_moves_a_thousand_keys_a_second_and_leaves() {
     let mut world = World::new(&["a", "b"]);
-    (0..2).for_each(|n| world.tell(n, keys(2_000)));
+    (0..2).for_each(|n| world.tell(n, keys(4_000)));
     world.run(5 * SEC);
     let n_owned = world.owned(0);
     world.tell(0, Input::Drain);
     world.run(12 * SEC);
     let moved = world.nodes[0].times(|said| matches!(said, Output::HandOver { to: Some(_), .. }));
-    assert_eq!((moved.len(), world.owned(0), world.owned(1)), (n_owned, 0, 2_000));
+    assert_eq!((moved.len(), world.owned(0), world.owned(1)), (n_owned, 0, 4_000));
     let most =
         moved.iter().map(|from| moved.iter().filter(|at| (*from..from + SEC).contains(at)).count()).max();
-    assert_eq!(most, Some(200));
+    assert_eq!(most, Some(1_000));
     assert!(matches!(world.nodes[0].said.last(), Some((_, Output::Left))));
     assert_eq!(world.db.nodes[&Incarnation(1)].state, State::Dead);
 }

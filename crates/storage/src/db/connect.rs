@@ -125,7 +125,7 @@ fn inner(pools: Pools, place: Place, options: &StorageOptions) -> Inner {
         limit: None,
         replicas: Replicas::none(),
         #[cfg(any(test, feature = "test-support"))]
-        is_fence_off: (std::env::var("WADDLEBOT_TEST_FENCE").as_deref() == Ok("off")).into(),
+        is_fence_off: crate::testing::is_fence_off().into(),
     }
 }
 
