@@ -9,7 +9,8 @@ use crate::node::{Launch, Node};
 
 const N_CHANNELS: usize = 120;
 const JOINS_PER_10S: u32 = 40;
-const AUTHS_PER_10S: u32 = 4;
+/// Fewer than nodes.
+const AUTHS_PER_10S: u32 = 2;
 const SENDS_PER_30S: u32 = 20;
 
 fn limited() -> FakeConfig {
