@@ -109,13 +109,15 @@ pub(crate) async fn figures(world: &World, length: Duration) -> Result<Vec<Line>
 
 async fn link(world: &World) -> Result<Link> {
     let incarnation = world.incarnation(NODE).await?.ok_or_else(|| Error::other("the node is gone"))?;
+    let address = Place::Node(NODE).address();
     let identity =
-        Identity::from_pem(&world.setting.pem(&["node.pem", "node.key"])?).map_err(Error::other)?;
+        Identity::from_pem(&world.setting.pem(&[&format!("{address}.pem"), &format!("{address}.key")])?)
+            .map_err(Error::other)?;
     let authority = Certificate::from_pem(&world.setting.pem(&["ca.pem"])?).map_err(Error::other)?;
     let client = Client::builder().identity(identity).tls_certs_only([authority]).tcp_nodelay(true).build();
     Ok(Link {
         client: client.map_err(Error::other)?,
-        url: format!("https://{}:7070/peer/relay", Place::Node(NODE).address()),
+        url: format!("https://{address}:7070/peer/relay"),
         channel_ids: world.channel_ids_of(&incarnation, N_CHANNELS).await?,
         next: AtomicUsize::new(0),
     })

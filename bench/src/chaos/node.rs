@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::network::{Place, namespace};
 use super::postgres::Postgres;
+use super::world::N_NODES;
 
 pub(crate) const SERVICE_KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -24,11 +23,13 @@ pub(crate) struct Setting {
     pub(crate) irc_url: String,
     pub(crate) http_url: String,
     pub(crate) joins_per_10s: u32,
-    certificates: TempDir,
+    certificates: PathBuf,
 }
 
 impl Setting {
-    pub(crate) fn new(bot: &Path, is_fence_off: bool) -> Result<Self> {
+    pub(crate) fn new(bot: &Path, is_fence_off: bool, under: &Path) -> Result<Self> {
+        let certificates = under.join("certificates");
+        make_certificates(bot, &certificates)?;
         Ok(Self {
             bot: bot.to_owned(),
             is_fence_off,
@@ -36,7 +37,7 @@ impl Setting {
             irc_url: String::new(),
             http_url: String::new(),
             joins_per_10s: 0,
-            certificates: certificates()?,
+            certificates,
         })
     }
 
@@ -44,14 +45,15 @@ impl Setting {
     pub(crate) fn pem(&self, names: &[&str]) -> Result<Vec<u8>> {
         let mut text = Vec::new();
         for name in names {
-            text.extend(fs::read(self.certificates.path().join(name))?);
+            text.extend(fs::read(self.certificates.join(name))?);
         }
         Ok(text)
     }
 
     fn configuration(&self, number: usize, folder: &Path) -> String {
         let channels: Vec<String> = self.channels.iter().map(|login| format!("{login:?}")).collect();
-        let tls = |name: &str| self.certificates.path().join(name).display().to_string();
+        let address = Place::Node(number).address();
+        let tls = |name: &str| self.certificates.join(name).display().to_string();
         format!(
             r#"[node]
 id = "node-{number}"
@@ -93,9 +95,8 @@ cooldown_secs = 0
 "#,
             data = folder.join("data").display().to_string(),
             database = Postgres::url(),
-            address = Place::Node(number).address(),
-            cert = tls("node.pem"),
-            key = tls("node.key"),
+            cert = tls(&format!("{address}.pem")),
+            key = tls(&format!("{address}.key")),
             ca = tls("ca.pem"),
             channels = channels.join(","),
             irc = self.irc_url,
@@ -183,22 +184,12 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))
 }
 
-/// An authority and a certificate of it that all nodes show.
-fn certificates() -> Result<TempDir> {
-    let folder = tempfile::tempdir()?;
-    let authority_key = KeyPair::generate().map_err(Error::other)?;
-    let mut authority = CertificateParams::default();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = authority.self_signed(&authority_key).map_err(Error::other)?;
-    let key = KeyPair::generate().map_err(Error::other)?;
-    let names: Vec<String> = (0..3).map(|number| Place::Node(number).address().to_string()).collect();
-    let params = CertificateParams::new(names).map_err(Error::other)?;
-    let issuer = Issuer::new(authority, authority_key);
-    let certificate = params.signed_by(&key, &issuer).map_err(Error::other)?;
-    for (name, text) in
-        [("ca.pem", root.pem()), ("node.pem", certificate.pem()), ("node.key", key.serialize_pem())]
-    {
-        write_private(&folder.path().join(name), &text)?;
-    }
-    Ok(folder)
+/// Has the program make an authority, and a certificate for each node.
+fn make_certificates(bot: &Path, folder: &Path) -> Result<()> {
+    let hosts = (0..N_NODES).map(|number| Place::Node(number).address().to_string());
+    let mut command = std::process::Command::new(bot);
+    command.args(["cluster", "certificates", "--dir"]).arg(folder).arg("--host").args(hosts);
+    let output = command.output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(Error::other(format!("cluster certificates: {said}"))) }
 }

@@ -55,7 +55,7 @@ impl World {
             ..FakeConfig::default().without_limits()
         };
         let fake = Arc::new(FakeTwitch::start(config).await?);
-        let mut setting = Setting::new(&plan.bot, plan.is_fence_off)?;
+        let mut setting = Setting::new(&plan.bot, plan.is_fence_off, &plan.keep)?;
         setting.channels = (0..plan.n_channels).map(|index| format!("channel_{index:05}")).collect();
         (setting.irc_url, setting.http_url) = (fake.irc_url(), fake.http_url());
         setting.joins_per_10s = JOINS_PER_10S;
