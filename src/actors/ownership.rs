@@ -34,6 +34,8 @@ const HEIR_LIMIT: Duration = Duration::from_millis(500);
 const STORAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const LEAVE_POLL: Duration = Duration::from_millis(20);
+/// Longest wait for the replies of a channel that is handed over, such as for a permit of the account.
+const REPLIES_LIMIT: Duration = Duration::from_secs(2);
 
 const CHANNEL: &str = "channel:";
 const QUEUE: &str = "queue:";
@@ -329,15 +331,18 @@ fn count_move(from: From) {
     metrics::counter!("waddlebot_ownership_moves_total", "reason" => reason).increment(1);
 }
 
-/// Lets the channel's actor finish what it has, within `limit`.
+/// Lets the channel's actor finish what it has, within `limit`, and its replies leave: the next owner knows nothing of them.
 async fn drain(slot: &ChannelSlot, limit: Duration) {
-    let Some(actor) = slot.actor() else { return };
-    if actor.cast(ChannelMsg::Drain).is_err() {
-        return;
-    }
-    if actor.get_cell().wait(Some(limit)).await.is_err() {
+    if let Some(actor) = slot.actor()
+        && actor.cast(ChannelMsg::Drain).is_ok()
+        && actor.get_cell().wait(Some(limit)).await.is_err()
+    {
         tracing::warn!(channel.key = %slot.key(), "did not finish in time to be handed over, stopped");
         actor.kill();
+    }
+    let deadline = Instant::now() + REPLIES_LIMIT;
+    while slot.lane.in_flight() > 0 && Instant::now() < deadline {
+        tokio::time::sleep(LEAVE_POLL).await;
     }
 }
 

@@ -191,6 +191,12 @@ async fn three_nodes_share_the_channels_and_take_over_those_of_a_killed_one() {
     cluster.is_whole().await;
     let killed = Instant::now();
     let launch = b.kill().await;
+    // The fake may see the dead sockets later than this line is reached.
+    eventually("the others own its channels", async || {
+        let (_, answer) = a.get("/api/v1/cluster").await;
+        answer["data"]["nodes"].as_array().map(Vec::len) == Some(2) && answer["data"]["channels_unowned"] == 0
+    })
+    .await;
     cluster.all_joined(&[&a, &c]).await;
     println!("channels of a killed node are joined by others after {:?}", killed.elapsed());
     cluster.is_whole().await;
