@@ -256,3 +256,6 @@ fn take_one(directory: &Directory, clock: &Clock, relayed: Relayed) -> Taken {
     }
     taken
 }
+
+#[cfg(test)]
+mod tests;
