@@ -5,9 +5,10 @@
 //! counts as spent, once, and begins anew when it is over.
 //!
 //! What holds: within any window at most `slots` pass while all nodes see the same Redis, and at most the node's share
-//! on a node without it. The share is the limit divided by the nodes that live; it shrinks at once and grows a window
-//! after a node went. A node that came, or is cut off alone, adds its share once at that change. Redis must not
-//! evict keys of this database (`maxmemory-policy noeviction`, its default).
+//! on a node without it. When Redis is back a node stays within its share until the others are back too and their
+//! last window alone is over. The share is the limit divided by the nodes that live; it shrinks at once and grows a
+//! window after a node went. A node that came, or is cut off alone, adds its share once at that change. Redis must
+//! not evict keys of this database (`maxmemory-policy noeviction`, its default).
 
 pub mod account_budgets;
 
@@ -16,7 +17,7 @@ mod in_redis;
 mod purse;
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -50,18 +51,34 @@ impl Exceeded {
     }
 }
 
+/// How much later than this node another may notice that Redis is back: a few of its attempts to connect.
+const RETURN_SKEW: Duration = Duration::from_secs(5);
+
+/// Who counts, of a node that has a Redis configured.
+#[derive(Clone, Copy, Debug)]
+enum Counting {
+    Together,
+    /// Redis is away.
+    Alone {
+        since: Instant,
+    },
+    /// Redis is back, other nodes may not know it yet.
+    TogetherAgain {
+        since: Instant,
+    },
+}
+
 /// Takes slots, in Redis or in this process.
 pub struct Limiter {
     /// `None`: no Redis is configured.
     shared: Option<SharedWindows>,
     local: LocalWindows,
-    /// Since when this node counts alone though it should not. `None`: it does not, or nobody else is there.
-    alone_since: Mutex<Option<Instant>>,
+    counting: Mutex<Counting>,
 }
 
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limiter").field("alone_since", &self.alone_since).finish_non_exhaustive()
+        f.debug_struct("Limiter").field("counting", &self.counting).finish_non_exhaustive()
     }
 }
 
@@ -74,7 +91,7 @@ impl Limiter {
         Self {
             shared: redis.map(SharedWindows::new),
             local: LocalWindows::new(n_nodes),
-            alone_since: Mutex::default(),
+            counting: Mutex::new(Counting::Together),
         }
     }
 
@@ -104,20 +121,53 @@ impl Limiter {
     }
 
     async fn take_shared(&self, shared: &SharedWindows, limit: &Limit, key: &str) -> Result<(), Exceeded> {
+        // Asked before Redis, so that who has used up the share takes no slot from the others.
+        if self.keeps_to_share(limit)
+            && let Some(retry_after) = self.local.free_at(limit, key)
+        {
+            return Err(Exceeded { retry_after });
+        }
         match shared.take(limit, key).await {
             Ok(taken) => {
-                *self.alone_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                self.count_together();
                 taken?;
-                // What this node let through by itself is unknown to Redis: until that is over, the key is spent.
-                self.local.in_use(limit, key).map_or(Ok(()), |retry_after| Err(Exceeded { retry_after }))
+                if self.keeps_to_share(limit) { self.local.take(limit, key, None) } else { Ok(()) }
             }
             Err(error) => {
                 tracing::debug!(%error, resource = limit.resource, "a limit is counted by this node alone");
-                let now = Instant::now();
-                let since =
-                    *self.alone_since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
-                self.local.take(limit, key, Some(since))
+                self.local.take(limit, key, Some(self.count_alone()))
             }
         }
+    }
+
+    /// Whether others may count alone, or did so within that window.
+    fn keeps_to_share(&self, limit: &Limit) -> bool {
+        match *self.counting() {
+            Counting::Together => false,
+            Counting::Alone { .. } => true,
+            Counting::TogetherAgain { since } => since.elapsed() < limit.window + RETURN_SKEW,
+        }
+    }
+
+    fn count_together(&self) {
+        let mut counting = self.counting();
+        if matches!(*counting, Counting::Alone { .. }) {
+            *counting = Counting::TogetherAgain { since: Instant::now() };
+        }
+    }
+
+    /// Says since when this node counts by itself.
+    fn count_alone(&self) -> Instant {
+        let mut counting = self.counting();
+        if let Counting::Alone { since } = *counting {
+            return since;
+        }
+        let since = Instant::now();
+        *counting = Counting::Alone { since };
+        since
+    }
+
+    fn counting(&self) -> MutexGuard<'_, Counting> {
+        self.counting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

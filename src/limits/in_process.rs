@@ -75,14 +75,13 @@ impl LocalWindows {
         window.try_take(now.into_std()).map_err(|retry_after| Exceeded { retry_after })
     }
 
-    /// Time until what this node took of that key by itself counts no more. `None`: it took nothing lately.
-    pub fn in_use(&self, limit: &Limit, key: &str) -> Option<Duration> {
+    /// Time until this node's share of that key has a slot. `None`: it has one.
+    pub fn free_at(&self, limit: &Limit, key: &str) -> Option<Duration> {
         let now = Instant::now().into_std();
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let in_use = |key: &str| {
-            windows.get(&(limit.resource, key.to_owned())).is_some_and(|window| !window.is_idle(now))
-        };
-        (in_use(key) || in_use(OVERFLOW)).then_some(limit.window)
+        let window = |key: &str| windows.get(&(limit.resource, key.to_owned()));
+        let shared = || if windows.len() < KEYS_MAX { None } else { window(OVERFLOW) };
+        window(key).or_else(shared)?.free_at(now)
     }
 }
 
@@ -135,8 +134,8 @@ mod tests {
         assert_eq!(n_taken(&windows, "k", Some(since)), 0);
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(n_taken(&windows, "k", Some(since)), 7);
-        assert_eq!(windows.in_use(&LIMIT, "k"), Some(LIMIT.window));
-        assert_eq!(windows.in_use(&LIMIT, "other"), None);
+        assert_eq!(windows.free_at(&LIMIT, "k"), Some(LIMIT.window));
+        assert_eq!(windows.free_at(&LIMIT, "other"), None);
     }
 
     #[tokio::test(start_paused = true)]
