@@ -17,11 +17,13 @@ use crate::unit_of_work::Group;
 
 mod background;
 mod connect;
+mod pg_conn;
 mod pool;
 mod position;
 pub(crate) mod replicas;
 mod statement;
 mod target;
+mod waits;
 
 pub use connect::StorageOptions;
 pub use pool::PoolGauge;
@@ -29,7 +31,9 @@ pub use position::Lsn;
 pub use statement::Statement;
 pub use target::Target;
 pub(crate) use target::{Either, Ended, within};
+pub use waits::{Wait, Waits};
 
+use pg_conn::PgConn;
 use pool::Pool;
 use replicas::Replicas;
 use target::{Held, HeldConn};
@@ -77,12 +81,13 @@ macro_rules! on {
         let statement: &$crate::db::Statement = $statement;
         let mut held = $crate::db::Target::from($target).acquire(statement).await?;
         let started = std::time::Instant::now();
-        let result = match held.either() {
+        let limit = held.limit();
+        let result = $crate::db::within(limit, async { match held.either() {
             $crate::db::Either::Lite(conn) => sqlx::query(statement.sqlite)$(.bind($bind))*
                 .execute(conn).await.map(|done| done.rows_affected()),
             $crate::db::Either::Pg(conn) => sqlx::query(statement.postgres)$(.bind($bind))*
                 .execute(conn).await.map(|done| done.rows_affected()),
-        };
+        }}).await;
         held.finish(statement, started, result).done()
     }};
 }
@@ -109,13 +114,15 @@ impl DbKind {
 #[derive(Clone)]
 pub struct Db {
     pub(crate) inner: Arc<Inner>,
+    /// Where the waits of this handle are noted. `None`: nowhere.
+    waits: Option<Arc<Waits>>,
 }
 
 pub(crate) struct Inner {
     pub(crate) pools: Pools,
     pub(crate) place: Place,
     slow_query: Duration,
-    /// Longest statement, by our clock. `None` on what is no replica: there the server's limit ends it.
+    /// Longest statement, by our clock. `None` on `SQLite`.
     limit: Option<Duration>,
     pub(crate) replicas: Replicas,
     /// Units of work at once on `PostgreSQL`: fewer than connections, so that units which wait for a lock leave some to read.
@@ -153,9 +160,19 @@ impl Db {
     }
 
     async fn open_with(options: &StorageOptions, synced: bool) -> Result<Self, StorageError> {
-        let db = Self { inner: Arc::new(connect::connect(options, synced).await?) };
+        let db = Self::new(connect::connect(options, synced).await?);
         db.ping().await?;
         Ok(db)
+    }
+
+    fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner), waits: None }
+    }
+
+    /// The same database, with the waits of its single statements noted; a transaction is the caller's to note.
+    #[must_use]
+    pub fn waited_by(&self, waits: &Arc<Waits>) -> Self {
+        Self { inner: Arc::clone(&self.inner), waits: Some(Arc::clone(waits)) }
     }
 
     /// Asks the database for an answer, at most 3 s for a connection.
@@ -209,7 +226,7 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx, StorageError> {
         let begun = match &self.inner.pools {
             Pools::Lite { writer, .. } => writer.begin("BEGIN IMMEDIATE").await.map(TxConn::Lite),
-            Pools::Pg(pool) => pool.begin("BEGIN").await.map(TxConn::Pg),
+            Pools::Pg(pool) => begin_pg(pool, "BEGIN").await.map(TxConn::Pg),
         };
         let conn = begun.map_err(|error| StorageError::sort(&error, &self.inner.place))?;
         Ok(Tx { conn, inner: Arc::clone(&self.inner), _slot: None })
@@ -223,23 +240,37 @@ impl Db {
         let slot = Arc::clone(&self.inner.unit_slots).acquire_owned();
         let slot = tokio::time::timeout(connect::ACQUIRE_TIMEOUT, slot).await;
         let slot = slot.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut).map_err(sorted)?;
-        let begun = pool.begin("BEGIN; SET LOCAL statement_timeout = 1500").await.map(TxConn::Pg);
+        let begun = begin_pg(pool, "BEGIN; SET LOCAL statement_timeout = 1500").await.map(TxConn::Pg);
         Ok(Tx { conn: begun.map_err(sorted)?, inner: Arc::clone(&self.inner), _slot: Some(slot) })
     }
 
     async fn acquire<'a>(&self) -> Result<Held<'a>, StorageError> {
+        let wait = self.waits.as_ref().map(Waits::begin);
         let acquired = match &self.inner.pools {
             Pools::Lite { readers, .. } => readers.acquire().await.map(HeldConn::Lite),
-            Pools::Pg(pool) => pool.acquire().await.map(HeldConn::Pg),
+            Pools::Pg(pool) => pool.acquire().await.map(PgConn::new).map(HeldConn::Pg),
         };
-        let conn = acquired.map_err(|error| StorageError::sort(&error, &self.inner.place))?;
-        Ok(Held::new(conn, &self.inner))
+        match acquired {
+            Ok(conn) => Ok(Held::new(conn, &self.inner, wait)),
+            Err(error) => {
+                if let Some(wait) = wait {
+                    wait.over();
+                }
+                Err(StorageError::sort(&error, &self.inner.place))
+            }
+        }
     }
 
     /// The driver's pools.
     pub(crate) fn pools(&self) -> &Pools {
         &self.inner.pools
     }
+}
+
+async fn begin_pg(pool: &Pool<Postgres>, statement: &'static str) -> Result<PgConn, sqlx::Error> {
+    let mut conn = PgConn::new(pool.acquire().await?);
+    conn.begin(statement).await?;
+    Ok(conn)
 }
 
 /// One transaction on either database.
@@ -252,7 +283,7 @@ pub struct Tx {
 
 enum TxConn {
     Lite(Transaction<'static, Sqlite>),
-    Pg(Transaction<'static, Postgres>),
+    Pg(PgConn),
 }
 
 impl std::fmt::Debug for Tx {
@@ -270,7 +301,7 @@ impl Tx {
     pub async fn commit(self) -> Result<(), StorageError> {
         let done = match self.conn {
             TxConn::Lite(tx) => tx.commit().await,
-            TxConn::Pg(tx) => tx.commit().await,
+            TxConn::Pg(conn) => conn.end("COMMIT").await,
         };
         done.map_err(|error| StorageError::sort(&error, &self.inner.place))
     }
@@ -279,7 +310,7 @@ impl Tx {
     pub async fn rollback(self) -> Result<(), StorageError> {
         let done = match self.conn {
             TxConn::Lite(tx) => tx.rollback().await,
-            TxConn::Pg(tx) => tx.rollback().await,
+            TxConn::Pg(conn) => conn.end("ROLLBACK").await,
         };
         done.map_err(|error| StorageError::sort(&error, &self.inner.place))
     }
@@ -294,7 +325,11 @@ impl Tx {
     pub(crate) async fn run_script(&mut self, script: &'static str) -> Result<(), StorageError> {
         let done = match &mut self.conn {
             TxConn::Lite(tx) => sqlx::raw_sql(script).execute(&mut **tx).await.map(drop),
-            TxConn::Pg(tx) => sqlx::raw_sql(script).execute(&mut **tx).await.map(drop),
+            TxConn::Pg(conn) => {
+                let done = sqlx::raw_sql(script).execute(conn.ask()).await.map(drop);
+                conn.answered(&done);
+                done
+            }
         };
         done.map_err(|error| StorageError::sort(&error, &self.inner.place))
     }
@@ -303,7 +338,12 @@ impl Tx {
     pub(crate) async fn run(&mut self, text: &'static str) -> Result<(), StorageError> {
         let done = match &mut self.conn {
             TxConn::Lite(tx) => sqlx::query(text).execute(&mut **tx).await.map(drop),
-            TxConn::Pg(tx) => sqlx::query(text).execute(&mut **tx).await.map(drop),
+            TxConn::Pg(conn) => {
+                let limit = self.inner.limit;
+                let done = within(limit, sqlx::query(text).execute(conn.ask())).await.map(drop);
+                conn.answered(&done);
+                done
+            }
         };
         done.map_err(|error| StorageError::sort(&error, &self.inner.place))
     }

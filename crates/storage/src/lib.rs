@@ -53,7 +53,7 @@ mod tests;
 pub use audit::{AuditEntry, AuditRow};
 pub use changes::{Change, ChangeCursor, ChangeKind, ChangePage, ChangeRow, ChangeScope, Made};
 pub use db::replicas::{REPLICAS_MAX, ReplicaReport, Unfit};
-pub use db::{Db, DbKind, Lsn, PoolGauge, Statement, StorageOptions, Target, Tx};
+pub use db::{Db, DbKind, Lsn, PoolGauge, Statement, StorageOptions, Target, Tx, Wait, Waits};
 pub use error::StorageError;
 pub use event_log::{EventFilter, EventRow, EventStore};
 pub use migrate::program_version;

@@ -14,6 +14,7 @@ mod pools;
 mod presence;
 mod queue;
 mod replicas;
+mod silence;
 mod statements;
 mod suspects;
 mod units;

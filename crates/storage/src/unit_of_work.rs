@@ -183,7 +183,8 @@ impl<F> Unit<F> {
             return stored.first().map(|(_, outcome)| repeated(db, outcome)).transpose();
         }
         let (done, entry) = self.work(tx).await?;
-        on!(&mut *tx, &END, execute, to_json(&[entry])?, micros(self.now))?;
+        let entries = to_json(&[entry])?;
+        on!(&mut *tx, &END, execute, entries, micros(self.now))?;
         Ok(Some(done))
     }
 

@@ -30,6 +30,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// A file that is not synced holds what may be lost: it never grows beyond 1 GiB (in pages of 4 KiB).
 const UNSYNCED_PAGES_MAX: &str = "262144";
 
+/// How much later than the server our clock gives a statement up.
+const OWN_CLOCK_MARGIN: Duration = Duration::from_secs(1);
+
 /// Longest time that a transaction may stand idle at the server.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
@@ -108,7 +111,7 @@ fn open_replicas(options: &StorageOptions) -> Result<Replicas, StorageError> {
     let open = |url: &SecretString, options: &StorageOptions, name, limit| {
         let kind =
             Kind { name, key: "storage.replicas", acquire_timeout: ANSWER_TIMEOUT, limit: Some(limit) };
-        open_postgres(url, options, &kind).map(|inner| Db { inner: Arc::new(inner) })
+        open_postgres(url, options, &kind).map(Db::new)
     };
     let primary = open(&options.url, &probing, "probe", ANSWER_TIMEOUT)?;
     let pairs = NAMES.into_iter().zip(&options.replicas).map(|(name, url)| {
@@ -231,7 +234,7 @@ struct Kind {
     /// The setting its address comes from.
     key: &'static str,
     acquire_timeout: Duration,
-    /// Longest statement by our clock. `None`: the server's limit is enough.
+    /// Longest statement, for the server. `None`: as set.
     limit: Option<Duration>,
 }
 
@@ -257,7 +260,9 @@ fn open_postgres(url: &SecretString, options: &StorageOptions, kind: &Kind) -> R
             })
         })
         .connect_lazy_with(pg);
-    Ok(Inner { limit: kind.limit, ..inner(Pools::Pg(Pool::new(kind.name, pool)), place, options) })
+    // The server gives up first, and says so; our clock is for one that does not answer.
+    let limit = kind.limit.unwrap_or(options.statement_timeout + OWN_CLOCK_MARGIN);
+    Ok(Inner { limit: Some(limit), ..inner(Pools::Pg(Pool::new(kind.name, pool)), place, options) })
 }
 
 fn millis(time: Duration) -> u64 {
@@ -265,7 +270,8 @@ fn millis(time: Duration) -> u64 {
 }
 
 const SET_TIMEOUTS: &str = "SELECT set_config('statement_timeout', $1, FALSE), set_config('lock_timeout', $2, FALSE), \
-     set_config('idle_in_transaction_session_timeout', $3, FALSE)";
+     set_config('idle_in_transaction_session_timeout', $3, FALSE), \
+     set_config('client_connection_check_interval', '1000', FALSE)";
 
 #[cfg(test)]
 mod tests {

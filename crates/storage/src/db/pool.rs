@@ -45,7 +45,7 @@ impl<D: sqlx::Database> Pool<D> {
         got
     }
 
-    /// Begins a transaction with that statement; its turn to the server counts as waiting.
+    /// Begins a transaction with that statement.
     pub async fn begin(&self, statement: &'static str) -> Result<Transaction<'static, D>, sqlx::Error> {
         let waiting = Waiting::new(&self.waiting);
         let got = self.driver.begin_with(statement).await;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
+use sqlx::{PgConnection, Sqlite, SqliteConnection};
 
-use super::{Db, Inner, Lsn, Pools, Statement, Tx, TxConn};
+use super::{Db, Inner, Lsn, PgConn, Pools, Statement, Tx, TxConn, Wait};
 use crate::StorageError;
 
 /// Where a question is asked: on the pool, inside a transaction (`&mut *tx`), or where lists are read.
@@ -38,7 +38,7 @@ impl<'a> Target<'a> {
         match self {
             Self::Tx(tx) => {
                 let Tx { conn, inner, .. } = tx;
-                Ok(Held::new(HeldConn::Tx(conn), inner))
+                Ok(Held::new(HeldConn::Tx(conn), inner, None))
             }
             Self::Lists { db, after } if statement.on_replicas => {
                 if let Some(replica) = db.inner.replicas.pick(after) {
@@ -60,11 +60,13 @@ pub(crate) struct Held<'a> {
     inner: Arc<Inner>,
     /// Who answers when this replica fails. `None` where the failure stands.
     primary: Option<&'a Db>,
+    /// `None` where waits are not noted.
+    wait: Option<Wait>,
 }
 
 pub(super) enum HeldConn<'a> {
     Lite(PoolConnection<Sqlite>),
-    Pg(PoolConnection<Postgres>),
+    Pg(PgConn),
     Tx(&'a mut TxConn),
 }
 
@@ -92,16 +94,15 @@ impl<T> Ended<'_, T> {
 }
 
 impl<'a> Held<'a> {
-    pub(super) fn new(conn: HeldConn<'a>, inner: &Arc<Inner>) -> Self {
-        Self { conn, inner: Arc::clone(inner), primary: None }
+    pub(super) fn new(conn: HeldConn<'a>, inner: &Arc<Inner>, wait: Option<Wait>) -> Self {
+        Self { conn, inner: Arc::clone(inner), primary: None, wait }
     }
 
     pub(crate) fn either(&mut self) -> Either<'_> {
         match &mut self.conn {
             HeldConn::Lite(conn) => Either::Lite(conn),
-            HeldConn::Pg(conn) => Either::Pg(conn),
             HeldConn::Tx(TxConn::Lite(tx)) => Either::Lite(tx),
-            HeldConn::Tx(TxConn::Pg(tx)) => Either::Pg(tx),
+            HeldConn::Pg(conn) | HeldConn::Tx(TxConn::Pg(conn)) => Either::Pg(conn.ask()),
         }
     }
 
@@ -112,17 +113,19 @@ impl<'a> Held<'a> {
 
     /// Counts and times one statement and sorts its failure.
     pub(crate) fn finish<T>(
-        self,
+        mut self,
         statement: &Statement,
         started: Instant,
         result: Result<T, sqlx::Error>,
     ) -> Ended<'a, T> {
+        if let HeldConn::Pg(conn) | HeldConn::Tx(TxConn::Pg(conn)) = &mut self.conn {
+            conn.answered(&result);
+        }
+        if let Some(wait) = self.wait.take() {
+            wait.over();
+        }
         let result = result.map_err(|error| StorageError::sort(&error, &self.inner.place));
         statement.record(started.elapsed(), self.inner.slow_query, result.as_ref().err());
-        if let (Err(_), Some(_), HeldConn::Pg(conn)) = (&result, self.inner.limit, self.conn) {
-            // Given up in the middle of an answer, it would never become free again on a server that hangs.
-            drop(conn.detach());
-        }
         match (result, self.primary) {
             (Err(error), Some(db)) => {
                 self.inner.note_fallback(&error);

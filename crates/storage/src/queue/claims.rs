@@ -129,7 +129,8 @@ pub async fn settle(
 ) -> Result<Vec<i64>, StorageError> {
     let mut tx = db.begin().await?;
     if !settled.done.is_empty() {
-        on!(&mut tx, &FINISH, execute, json(&settled.done)?, reader)?;
+        let done = json(&settled.done)?;
+        on!(&mut tx, &FINISH, execute, done, reader)?;
     }
     let mut dead = Vec::new();
     if !settled.failed.is_empty() {
@@ -148,7 +149,8 @@ pub async fn settle(
             rows.into_iter().filter(|(_, state)| state.0 == MessageState::Dead).map(|(id, _)| id).collect();
     }
     if !settled.released.is_empty() {
-        on!(&mut tx, &RELEASE, execute, json(&settled.released)?, reader)?;
+        let released = json(&settled.released)?;
+        on!(&mut tx, &RELEASE, execute, released, reader)?;
     }
     tx.commit().await?;
     Ok(dead)

@@ -262,9 +262,11 @@ async fn run_batch(
     units.put_back(batch.split_off(n_ran));
     if !fresh.is_empty() {
         let not_done: Vec<&String> = fresh.iter().collect();
-        on!(&mut *tx, &FORGET, execute, to_json(&not_done)?)?;
+        let not_done = to_json(&not_done)?;
+        on!(&mut *tx, &FORGET, execute, not_done)?;
     }
-    on!(&mut *tx, &END, execute, to_json(&entries)?, micros(now))?;
+    let entries = to_json(&entries)?;
+    on!(&mut *tx, &END, execute, entries, micros(now))?;
     if !repeats.is_empty() {
         let ops: Vec<&str> = repeats.iter().map(|index| batch[*index].op()).collect();
         let ops = to_json(&ops)?;
