@@ -15,7 +15,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use storage::{Db, Effect, OpId, Scope, StorageError, Tx};
+use storage::{Db, Effect, OpId, Scope, StorageError, Tx, Waits};
 use tokio::sync::oneshot;
 
 use self::answers::{Answers, Operation};
@@ -46,7 +46,11 @@ pub struct Context {
     pub level: Level,
     /// Time between the receipt of the event and the start of this call.
     pub waited: Duration,
-    /// Milliseconds that this call waited for other people's sites, which is not the module's slowness.
+    /// For reading, see [`Context::db`].
+    db: Db,
+    /// How long this call waited for the database, and
+    waits: Arc<Waits>,
+    /// milliseconds for other people's sites: neither is the module's slowness.
     outside_ms: Arc<AtomicU64>,
 }
 
@@ -61,8 +65,21 @@ impl Context {
     ) -> Self {
         let level = event.user.level;
         let waited = Duration::ZERO;
-        let outside_ms = Arc::default();
-        Self { services, slot, commands, event, module, has_outlet: false, level, waited, outside_ms }
+        let (waits, outside_ms) = (Arc::default(), Arc::default());
+        let db = services.db.waited_by(&waits);
+        Self {
+            services,
+            slot,
+            commands,
+            event,
+            module,
+            has_outlet: false,
+            level,
+            waited,
+            db,
+            waits,
+            outside_ms,
+        }
     }
 
     /// The source of what caused this call, and its id there.
@@ -124,7 +141,7 @@ impl Context {
 
     /// For reading; writing goes through [`Context::unit_of_work`].
     pub fn db(&self) -> &Db {
-        &self.services.db
+        &self.db
     }
 
     /// Fetches pages that a user named, all at the same time; never within a unit of work.
@@ -152,9 +169,14 @@ impl Context {
         self.services.urls.check(url)
     }
 
-    /// How long this call waited for other people's sites.
+    /// How long this call waited for the database and for other people's sites.
     pub fn time_outside(&self) -> Duration {
-        Duration::from_millis(self.outside_ms.load(Ordering::Relaxed))
+        self.waits.total() + Duration::from_millis(self.outside_ms.load(Ordering::Relaxed))
+    }
+
+    /// Whether this call was given up while it waited for the database.
+    pub fn waited_in_vain(&self) -> bool {
+        self.waits.was_given_up()
     }
 
     /// Randomness seeded from this call's cause, so that a retried command draws the same.
@@ -183,8 +205,8 @@ impl Context {
     /// half done. What it changed is announced before this returns: a command that was added works in the next line.
     ///
     /// # Errors
-    /// [`ModuleError::Retry`] when another attempt helps, [`ModuleError::Failed`] with a sentence for the user when
-    /// it does not (disk full, read-only).
+    /// [`ModuleError::Storage`] when the database does not answer or takes nothing, [`ModuleError::Failed`] with a
+    /// sentence for the user when it refused what it was given.
     pub async fn unit_of_work<T, F, S>(
         &self,
         scope: Scope,
@@ -211,7 +233,10 @@ impl Context {
             drop(tell.send(ended));
         };
         self.services.spawner.detach("unit_of_work", Box::pin(unit));
-        match told.await {
+        let wait = self.waits.begin();
+        let ended = told.await;
+        wait.over();
+        match ended {
             Ok(Ok(replies)) => Ok(replies?),
             // The module's own panic: its actor dies of it.
             Ok(Err(panic)) => resume_unwind(panic),

@@ -82,6 +82,10 @@ pub enum ModuleError {
     /// Worth another attempt with the same op id: at most 3, 1 s and 2 s apart.
     #[error("{0}")]
     Retry(String),
+    /// The database does not answer (worth another attempt, as above) or takes nothing. The breaker does not count it: no
+    /// module can help that, and all are there again when the database is.
+    #[error("{text}")]
+    Storage { text: String, is_retryable: bool },
     /// Not worth another attempt; the user is told in these words that it failed. Counted by the breaker.
     #[error("{0}")]
     Failed(String),
@@ -94,13 +98,24 @@ impl From<StorageError> for ModuleError {
     fn from(error: StorageError) -> Self {
         // What stands in the chat names no path of the machine; the log has the whole error.
         match error {
-            StorageError::Full { .. } => Self::Failed("my storage is full; nothing was changed".to_owned()),
+            StorageError::Full { .. } => Self::storage("my storage is full; nothing was changed", false),
             StorageError::ReadOnly { .. } => {
-                Self::Failed("my storage is read-only; nothing was changed".to_owned())
+                Self::storage("my storage is read-only; nothing was changed", false)
             }
-            error if error.is_retryable() => Self::Retry("my storage does not answer".to_owned()),
+            error if error.is_retryable() => Self::storage("my storage does not answer", true),
             error => Self::Failed(error.to_string()),
         }
+    }
+}
+
+impl ModuleError {
+    fn storage(text: &str, is_retryable: bool) -> Self {
+        Self::Storage { text: text.to_owned(), is_retryable }
+    }
+
+    /// Whether another attempt may help.
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Retry(_) | Self::Storage { is_retryable: true, .. })
     }
 }
 

@@ -84,7 +84,7 @@ impl Actor for ModuleActor {
                 let Running { module, polls } = running;
                 let future = module.on_event(&ctx, &call.event);
                 let ended = self.fenced(polls, future).await;
-                self.end(call.ticket, ended, &origin, Instant::now())
+                self.end(call.ticket, ended, &origin, (Instant::now(), ctx.waited_in_vain()))
             }
             ModuleMsg::Lines { lines, sink, table, under_way } => {
                 let heard = self.lines(running, &lines, &sink, &table).await;
@@ -126,7 +126,7 @@ impl ModuleActor {
         let ended = loop {
             let Running { module, polls } = running;
             let attempt = self.fenced(polls, module.on_command(&ctx, call)).await;
-            let retry = matches!(attempt, Attempt::Returned(Err(ModuleError::Retry(_))));
+            let retry = matches!(&attempt, Attempt::Returned(Err(error)) if error.is_retryable());
             let pause = Duration::from_secs(attempts.into()).mul_f64(ctx.rng().random_range(0.8..1.2));
             if !retry || attempts == ATTEMPTS_MAX || started.elapsed() + pause > CALL_TIMEOUT {
                 break attempt;
@@ -137,15 +137,21 @@ impl ModuleActor {
         let label = if call.custom.is_some() { "custom" } else { self.command_label(&call.name) };
         self.services.meters.took(self.slot.platform.as_str(), label, started.elapsed());
         match ended {
-            Attempt::Returned(Err(ModuleError::Retry(reason) | ModuleError::Failed(reason))) => {
-                tracing::warn!(channel.key = %self.slot.key(), module.name = self.spec.name, attempts, reason,
+            Attempt::Returned(Err(
+                ref error @ (ModuleError::Retry(_) | ModuleError::Failed(_) | ModuleError::Storage { .. }),
+            )) => {
+                tracing::warn!(channel.key = %self.slot.key(), module.name = self.spec.name, attempts, %error,
                     correlation.id = %call.event.correlation_id, "a command failed");
                 self.count("failed");
-                self.reply(&origin, Reply::text(format!("!{} failed: {reason}", call.name)));
-                self.report(call.ticket, &call.event, CallEnd::Failed { attempts });
+                self.reply(&origin, Reply::text(format!("!{} failed: {error}", call.name)));
+                let is_storage = matches!(error, ModuleError::Storage { .. });
+                let end = if is_storage { CallEnd::NoStorage } else { CallEnd::Failed { attempts } };
+                self.report(call.ticket, &call.event, end);
                 Ok(())
             }
-            other => self.end(call.ticket, other, &origin, started + ctx.time_outside()),
+            other => {
+                self.end(call.ticket, other, &origin, (started + ctx.time_outside(), ctx.waited_in_vain()))
+            }
         }
     }
 
@@ -200,7 +206,7 @@ impl ModuleActor {
         ticket: u64,
         attempt: Attempt,
         origin: &Origin<'_>,
-        started: Instant,
+        (started, in_storage): (Instant, bool),
     ) -> Result<(), ActorProcessingErr> {
         let slow = started.elapsed() > self.services.limits.module_timeout / 2;
         let (status, end, fate) = match attempt {
@@ -220,9 +226,13 @@ impl ModuleActor {
             }
             Attempt::Returned(Err(error)) => {
                 tracing::warn!(channel.key = %self.slot.key(), module.name = self.spec.name, %error, "an event failed");
-                ("failed", CallEnd::Failed { attempts: 1 }, Ok(()))
+                let end = match error {
+                    ModuleError::Storage { .. } => CallEnd::NoStorage,
+                    _ => CallEnd::Failed { attempts: 1 },
+                };
+                ("failed", end, Ok(()))
             }
-            Attempt::TimedOut => ("timeout", CallEnd::TimedOut, Ok(())),
+            Attempt::TimedOut => ("timeout", CallEnd::TimedOut { in_storage }, Ok(())),
             Attempt::Panicked(reason) => {
                 let reason = format!("panicked: {reason}");
                 ("crashed", CallEnd::Crashed { reason: reason.clone() }, Err(reason.into()))

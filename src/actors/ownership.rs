@@ -106,7 +106,10 @@ impl Actor for Ownership {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             OwnershipMsg::Outputs(outputs) => self.apply(outputs, leaving),
-            OwnershipMsg::Tick => self.follow_channels().await,
+            OwnershipMsg::Tick => {
+                self.services.directory.let_guests_go(Instant::now());
+                self.follow_channels().await;
+            }
             OwnershipMsg::Ended => {
                 if !self.has_left.load(Ordering::Relaxed) {
                     tracing::error!("the thread that keeps the lease ended");
@@ -227,11 +230,20 @@ impl Ownership {
             let only = PartitionSet::NONE.with(partition);
             self.partitions.send_modify(|partitions| *partitions = partitions.except(only));
         }
-        let directory = &self.services.directory;
-        let slot = channel_of(&key)
-            .and_then(|id| if has_heir { directory.give_away(id) } else { directory.remove(id) });
+        let directory = Arc::clone(&self.services.directory);
         let (member, limit) = (self.member.clone(), self.handoff_timeout);
         let work = async move {
+            let slot = match channel_of(&key) {
+                Some(id) if has_heir => {
+                    // Until its next owner hears it, and there is room, the channel is served here as before.
+                    if let Some(slot) = directory.get(id) {
+                        directory.relay().announce(&slot).await;
+                    }
+                    directory.give_away(id, directory.relay().room().await)
+                }
+                Some(id) => directory.remove(id),
+                None => None,
+            };
             if let Some(slot) = slot {
                 drain(&slot, limit).await;
             }

@@ -85,8 +85,11 @@ pub enum CallEnd {
     Succeeded { answered: bool, slow: bool },
     /// Failed after its retries; `attempts` of them counted by the breaker.
     Failed { attempts: u32 },
-    /// Over its time limit: the child is replaced, since its state is unknown.
-    TimedOut,
+    /// The database did not answer, or takes nothing: not counted.
+    NoStorage,
+    /// Over its time limit: the child is replaced, since its state is unknown. Not counted when it waited for the
+    /// database.
+    TimedOut { in_storage: bool },
     /// Panicked, or the module gave up: the child dies with its memory.
     Crashed { reason: String },
 }

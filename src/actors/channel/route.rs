@@ -11,7 +11,7 @@ use super::gate::Reservation;
 use super::seat::{CallEndings, InFlight, Occupant};
 use super::state::State;
 use crate::messages::{
-    CallEnd, CallReport, CommandCall, EventCall, ModuleMsg, ModuleRequest, OutboundReply, Reply,
+    CallEnd, CallReport, CommandCall, EventCall, ModuleMsg, ModuleRequest, OutboundReply, Reply, Source,
 };
 use crate::telemetry::metric_names::SERVICE;
 
@@ -189,10 +189,15 @@ impl State {
                     self.record(module, CallResult::Failure);
                 }
             }
-            CallEnd::TimedOut => {
+            CallEnd::NoStorage => {
+                self.close_failed(module, &call.end, Outcome::Failed);
+                self.record(module, CallResult::Cancelled);
+            }
+            CallEnd::TimedOut { in_storage } => {
                 self.end_failed(module, &call.end, Outcome::TimedOut);
                 self.stop_module(module);
-                self.record(module, CallResult::Failure);
+                let result = if in_storage { CallResult::Cancelled } else { CallResult::Failure };
+                self.record(module, result);
             }
             CallEnd::Crashed { reason } => {
                 self.end_failed(module, &call.end, Outcome::Failed);
@@ -297,6 +302,12 @@ impl State {
     fn close_failed(&mut self, module: &'static str, end: &CallEndings, outcome: Outcome) {
         if let (Some(command), Some(reservation)) = (&end.command, end.reservation) {
             self.gate.release(command, &end.event.user, reservation);
+        }
+        // Who called may call again under the same id: an effect that happened all the same happens no second time.
+        if end.event.source == Source::Router
+            && let Some(id) = &end.event.message_id
+        {
+            self.seen.remove(id);
         }
         self.close(module, end, outcome);
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::node::{Launch, Node, PATIENCE, eventually};
 
-async fn add_channels(node: &Node, keys: &[&str]) {
+pub async fn add_channels(node: &Node, keys: &[&str]) {
     for key in keys {
         let (status, answer) = node.post("/api/v1/channels", json!({ "key": key })).await;
         assert!((200..300).contains(&status), "{answer}");
@@ -15,7 +15,7 @@ async fn add_channels(node: &Node, keys: &[&str]) {
 }
 
 /// The breaker of a module in a channel as the API shows it.
-async fn breaker(node: &Node, key: &str, module: &str) -> String {
+pub async fn breaker(node: &Node, key: &str, module: &str) -> String {
     let (_, answer) = node.get(&format!("/api/v1/channels/{key}")).await;
     let find = |list: &Value| {
         list.as_array()?.iter().find(|row| row["module"] == module)?["breaker"].as_str().map(str::to_owned)
@@ -23,7 +23,7 @@ async fn breaker(node: &Node, key: &str, module: &str) -> String {
     find(&answer["data"]["report"]["modules"]).unwrap_or_else(|| "CLOSED".to_owned())
 }
 
-async fn say(node: &Node, key: &str, text: &str) -> (Duration, Value) {
+pub async fn say(node: &Node, key: &str, text: &str) -> (Duration, Value) {
     let asked = Instant::now();
     let (_, answer) = node.event(key, "ann", text, "moderator").await;
     (asked.elapsed(), answer)

@@ -34,7 +34,8 @@ pub(in crate::hub) struct Handled {
     session_id: String,
     /// Whether a command ran.
     processed: bool,
-    /// How it ended, in the words of `waddlebot_commands_total`: success, silent, cooldown, forbidden, …
+    /// How it ended, in the words of `waddlebot_commands_total`: success, silent, cooldown, forbidden, …; `duplicate` when
+    /// the same message came before and did not fail: nothing was done again.
     status: &'static str,
     /// The command's name; absent when the event was no command.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,13 +175,13 @@ fn overloaded(message: &str) -> ApiError {
     ApiError::unavailable("overloaded", message, 1)
 }
 
-/// An event that nobody had to answer: plain chat, or one that was handled before.
+/// An event that came before under the same id.
 fn unanswered(session_id: CorrelationId) -> Handled {
     Handled {
         success: true,
         session_id: session_id.to_string(),
         processed: false,
-        status: "silent",
+        status: "duplicate",
         command: None,
         module: None,
         response: None,
