@@ -151,7 +151,11 @@ impl Actor for TwitchActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            TwitchMsg::DirectoryChanged => state.reconcile(),
+            TwitchMsg::DirectoryChanged => {
+                state.reconcile();
+                // A channel that comes from another node is between two until its JOIN.
+                state.tick();
+            }
             TwitchMsg::Tick => state.tick(),
             TwitchMsg::News { connection, news } => state.news(connection, news),
             TwitchMsg::Ended { connection, end } => state.ended(connection, &end),
@@ -264,11 +268,17 @@ impl State {
     fn reconcile(&mut self) {
         let slots = self.deps.directory.heard().into_iter().filter(|slot| slot.platform == Platform::Twitch);
         let mut wanted = Vec::new();
+        let mut replaced: HashMap<ConnectionId, Vec<Handle>> = HashMap::new();
         for slot in slots {
             wanted.push((slot.id, slot.login.clone()));
             match self.handles.get(&slot.id) {
                 Some(handle) if Arc::ptr_eq(&handle.slot, &slot) => {}
-                Some(handle) => self.replace(Handle { slot, sender: Arc::clone(&handle.sender) }),
+                Some(handle) => {
+                    let handle = Handle { slot, sender: Arc::clone(&handle.sender) };
+                    if let Some(connection) = self.replace(&handle) {
+                        replaced.entry(connection).or_default().push(handle);
+                    }
+                }
                 None => {
                     let sender = ChannelSender::new(slot.id, slot.login.clone(), Arc::clone(&self.account));
                     slot.set_outlet(Some(Arc::clone(&sender) as Arc<dyn ReplySink>));
@@ -277,9 +287,13 @@ impl State {
                 }
             }
         }
+        for (connection, handles) in replaced {
+            self.order(connection, Order::Replace(handles));
+        }
+        let mut parted: HashMap<ConnectionId, Vec<String>> = HashMap::new();
         for (id, login, connection) in self.joins.reconcile(wanted) {
             if let Some(connection) = connection {
-                self.order(connection, Order::Part(login));
+                parted.entry(connection).or_default().push(login);
             }
             self.account.remove_sender(id);
             self.gaps.remove(&id);
@@ -287,18 +301,21 @@ impl State {
                 handle.sender.abandon(CHANNEL_REMOVED);
             }
         }
+        for (connection, logins) in parted {
+            self.order(connection, Order::Part(logins));
+        }
     }
 }
 
 impl State {
-    /// The channel was given away and came back before it was parted: its lines go to its new slot.
-    fn replace(&mut self, handle: Handle) {
+    /// The channel was given away and came back before it was parted: its lines go to its new slot. Gives the connection
+    /// that has to know.
+    fn replace(&mut self, handle: &Handle) -> Option<ConnectionId> {
         handle.slot.set_outlet(Some(Arc::clone(&handle.sender) as Arc<dyn ReplySink>));
-        if let Some(connection) = self.joins.connection(handle.slot.id) {
-            handle.slot.set_heard(self.joins.is_joined(handle.slot.id));
-            self.order(connection, Order::Replace(handle.clone()));
-        }
-        self.handles.insert(handle.slot.id, handle);
+        self.handles.insert(handle.slot.id, handle.clone());
+        let connection = self.joins.connection(handle.slot.id)?;
+        handle.slot.set_heard(self.joins.is_joined(handle.slot.id));
+        Some(connection)
     }
 }
 

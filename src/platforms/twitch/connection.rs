@@ -56,10 +56,10 @@ pub struct Login {
 #[derive(Debug)]
 pub enum Order {
     Join(Vec<Handle>),
-    /// The channel has another slot from now on.
-    Replace(Handle),
-    /// The channel is nobody's any more.
-    Part(String),
+    /// The channels have other slots from now on.
+    Replace(Vec<Handle>),
+    /// The channels are nobody's any more.
+    Part(Vec<String>),
     /// The channels move to another connection: what still comes of them before Twitch lets go of them counts.
     Leave(Vec<String>),
 }
@@ -331,10 +331,16 @@ impl Reading {
                     self.intake.add(handle);
                 }
             }
-            Order::Replace(handle) => self.intake.replace(handle),
-            Order::Part(login) => {
-                self.intake.remove(&login);
-                self.outlet.push_line(&format!("PART #{login}"));
+            Order::Replace(handles) => {
+                for handle in handles {
+                    self.intake.replace(handle);
+                }
+            }
+            Order::Part(logins) => {
+                for login in logins {
+                    self.intake.remove(&login);
+                    self.outlet.push_line(&format!("PART #{login}"));
+                }
             }
             Order::Leave(logins) => {
                 for login in logins {

@@ -84,12 +84,20 @@ impl State {
         }
     }
 
-    pub(super) fn order(&self, connection: ConnectionId, order: Order) {
+    /// Gives a connection an order. One that takes none is stuck: it is replaced, and what it still reads of channels that
+    /// it should have left is nobody's.
+    pub(super) fn order(&mut self, connection: ConnectionId, order: Order) {
         let Some(line) = self.fleet.get(connection) else { return };
         if line.orders.try_send(order).is_err() {
-            // It reads the channel on until it is replaced: repeats are known by their ids.
-            tracing::warn!(connection, "a connection did not take the order to leave a channel");
+            tracing::warn!(connection, "a connection takes no orders and is replaced");
+            self.replace_line(connection, Instant::now());
         }
+    }
+
+    /// Moves the channels of a connection to a new one, then closes it.
+    fn replace_line(&mut self, connection: ConnectionId, now: Instant) {
+        self.fleet.retire(connection, now);
+        self.joins.retire(connection);
     }
 
     /// A connection's batch of lines had something for us.
@@ -119,8 +127,7 @@ impl State {
         self.learned.extend(news.learned);
         if news.wants_reconnect {
             tracing::info!(connection, "Twitch asks for a reconnect");
-            self.fleet.retire(connection, now);
-            self.joins.retire(connection);
+            self.replace_line(connection, now);
         }
     }
 
