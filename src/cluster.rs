@@ -2,6 +2,7 @@
 
 pub mod directory;
 pub mod gateway;
+mod guests;
 pub mod links;
 pub mod member;
 pub mod peer_tls;

@@ -6,13 +6,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use domain::{ChannelId, ChannelKey, Platform};
 use storage::{ChangeKind, Made};
 use tokio::sync::watch;
 
-use super::relay::Relay;
+use super::guests::Guests;
+use super::relay::{Relay, Room};
 use super::roster::Roster;
 use super::send_gate::SendGate;
 use super::slot::{ChannelSlot, SlotSpec};
@@ -62,6 +64,8 @@ pub struct Directory {
     roster: Option<Arc<Roster>>,
     /// Channels that were given away and are still heard.
     relay: Relay,
+    /// Channels that will come and are heard already.
+    guests: Guests,
     /// Until when which channels are recorded.
     recordings: Mutex<HashMap<ChannelId, DateTime<Utc>>>,
     channel_bound: usize,
@@ -85,6 +89,7 @@ impl Directory {
             gate: Arc::new(SendGate::open()),
             roster: None,
             relay: Relay::default(),
+            guests: Guests::default(),
             recordings: Mutex::default(),
             channel_bound,
             lines_wanted: false,
@@ -177,7 +182,7 @@ impl Directory {
     pub fn add(&self, specs: Vec<SlotSpec>) -> Vec<Arc<ChannelSlot>> {
         let mut maps = self.write();
         let Maps { by_id, by_name, .. } = &mut *maps;
-        let slots = specs
+        let slots: Vec<_> = specs
             .into_iter()
             .map(|spec| {
                 let slot = by_id.entry(spec.id).or_insert_with(|| Arc::new(self.slot(spec)));
@@ -190,6 +195,7 @@ impl Directory {
             .collect();
         drop(maps);
         for slot in &slots {
+            self.guests.remove(slot.id);
             self.take_back(slot);
         }
         self.changed();
@@ -220,10 +226,10 @@ impl Directory {
     }
 
     /// [`Directory::remove`] of a channel that another node gets: what is still heard of it is kept for that one.
-    pub fn give_away(&self, id: ChannelId) -> Option<Arc<ChannelSlot>> {
+    pub fn give_away(&self, id: ChannelId, room: Option<Room>) -> Option<Arc<ChannelSlot>> {
         let mut maps = self.write();
         let slot = maps.remove(id)?;
-        self.relay.begin(&slot);
+        self.relay.begin(&slot, room);
         drop(maps);
         self.changed();
         Some(slot)
@@ -234,10 +240,30 @@ impl Directory {
         &self.relay
     }
 
-    /// The channels that platforms should hear: those that are here, and those on their way to another node.
+    /// Hears a channel that another node is about to give to this one, and tells whether its lines come here already.
+    pub(super) fn expect(&self, id: ChannelId) -> bool {
+        if let Some(is_heard) = self.guests.asked(id) {
+            return is_heard;
+        }
+        if let Some(spec) = self.roster.as_ref().and_then(|roster| roster.get(id)) {
+            self.guests.add(Arc::new(self.slot(spec)));
+            self.changed();
+        }
+        false
+    }
+
+    /// Lets go of channels that were expected and did not come.
+    pub fn let_guests_go(&self, now: Instant) {
+        if self.guests.leave_late(now) {
+            self.changed();
+        }
+    }
+
+    /// The channels that platforms should hear: those here, those on their way elsewhere, and those that are expected.
     pub fn heard(&self) -> Vec<Arc<ChannelSlot>> {
         let maps = self.read();
-        maps.by_id.values().map(Arc::clone).chain(self.relay.slots()).collect()
+        let guests = self.guests.slots().into_iter().filter(|guest| !maps.by_id.contains_key(&guest.id));
+        maps.by_id.values().map(Arc::clone).chain(self.relay.slots()).chain(guests).collect()
     }
 
     /// Has platforms look at the set of channels.
@@ -255,7 +281,10 @@ impl Directory {
         let mut maps = self.write();
         for (slot, platform_id) in learned {
             slot.set_platform_id(platform_id.clone());
-            maps.by_name.insert((slot.platform, platform_id.clone()), Arc::clone(slot));
+            // One that is on its way is not found here.
+            if maps.by_id.contains_key(&slot.id) {
+                maps.by_name.insert((slot.platform, platform_id.clone()), Arc::clone(slot));
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::member::Member;
+use super::member::{Member, Seen};
 use super::peer_tls::PeerTls;
 use super::roster::Roster;
 
@@ -28,6 +28,8 @@ pub const FREED: &str = "/peer/freed";
 /// Longest answer.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// How long a process that is no member any more may still answer: one that leaves does.
+const LAST_ANSWERS: Duration = Duration::from_millis(200);
 /// Idle connections that are kept to each peer.
 const IDLE_MAX: usize = 8;
 
@@ -187,7 +189,8 @@ impl Gateway {
     /// Asks a peer.
     ///
     /// # Errors
-    /// When there was no whole answer in time, or a longer one than 4 MiB. A repeat helps, if the call can be repeated.
+    /// When there was no whole answer in time, or a longer one than 4 MiB, or when the peer was found dead meanwhile. A
+    /// repeat helps, if the call can be repeated: it goes to the next owner.
     pub async fn send(&self, peer: &Peer, call: PeerCall) -> Result<PeerAnswer, PeerError> {
         let limit = call.limit;
         let answer = async {
@@ -202,8 +205,24 @@ impl Gateway {
             }
             Ok(PeerAnswer { status, headers, body: body.freeze() })
         };
-        let late = || PeerError { node: peer.node.clone(), why: format!("not within {limit:?}") };
-        tokio::time::timeout(limit, answer).await.unwrap_or_else(|_elapsed| Err(late()))
+        let failed = |why: String| PeerError { node: peer.node.clone(), why };
+        tokio::select! {
+            answer = tokio::time::timeout(limit, answer) => {
+                answer.unwrap_or_else(|_elapsed| Err(failed(format!("not within {limit:?}"))))
+            }
+            () = self.gone(peer) => Err(failed("it is dead".to_owned())),
+        }
+    }
+
+    /// Waits until the peer's process is no member any more, and its last answers are through.
+    async fn gone(&self, peer: &Peer) {
+        let mut seen = self.0.member.seen();
+        let is_gone = |seen: &Seen| seen.members.iter().all(|one| one.seat.incarnation != peer.incarnation);
+        // The member's thread ended: nothing is known of anybody any more, and the call's own limit ends it.
+        if seen.wait_for(is_gone).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(LAST_ANSWERS).await;
     }
 
     /// Begins to ask a peer whose answer has no end.

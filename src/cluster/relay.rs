@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use domain::{ChannelId, Outcome};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::directory::Directory;
 use super::gateway::{Gateway, Peer, PeerCall};
@@ -24,18 +24,30 @@ pub const PATH: &str = "/peer/relay";
 const EVENTS_MAX: usize = 256;
 /// A channel whose new owner does not hear it after that time is parted all the same. Above the platform's window for JOINs.
 const HOLD_MAX: Duration = Duration::from_secs(12);
+/// Channels on their way at once. The account's JOINs are rationed: those that wait for one stay with their owner, which
+/// answers them, and few are between two nodes for long.
+const ON_THE_WAY_MAX: usize = 48;
+/// Nobody waits longer for room.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Nor for the next owner to hear the channel: at 150 JOINs a second, about what 2,000 in 10 s come to, it hears 1,800 of
+/// them by then.
+const ANNOUNCED_MAX: Duration = Duration::from_secs(12);
 const TURN: Duration = Duration::from_millis(20);
-/// Turns from one question whether a channel is heard there to the next.
-const ASK_EACH: u32 = 10;
+/// Turns from one question whether a channel is heard there to the next; of those that are still served here fewer.
+const ASK_EACH: u32 = 3;
+const ANNOUNCE_EACH: u32 = 8;
 const CALL_LIMIT: Duration = Duration::from_secs(2);
 /// A call is sent when it holds so many channels or events.
 const CHANNELS_PER_CALL: usize = 500;
 const EVENTS_PER_CALL: usize = 1_000;
 
 /// What is still heard of channels that were given away.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Relay {
     channels: Mutex<HashMap<ChannelId, Leaving>>,
+    room: Arc<Semaphore>,
+    /// Who waits until the next owner hears a channel that is still served here: goes on when its sender is dropped.
+    announced: Mutex<HashMap<ChannelId, oneshot::Sender<()>>>,
     /// Told of the first channel.
     come: Notify,
 }
@@ -48,13 +60,20 @@ struct Leaving {
     is_free: bool,
     is_heard_there: bool,
     kept: VecDeque<Delivery>,
+    _room: Option<Room>,
 }
+
+/// The place of one channel on its way.
+pub type Room = OwnedSemaphorePermit;
 
 /// What is handed over of one channel; without events it asks whether the channel is heard there.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Relayed {
     channel_id: ChannelId,
     events: Vec<Arc<ChatEvent>>,
+    /// It is still served by who asks: hear it from now on.
+    #[serde(default)]
+    is_announced: bool,
 }
 
 /// What became of it.
@@ -67,20 +86,57 @@ pub struct Taken {
     is_heard: bool,
 }
 
+impl Default for Relay {
+    fn default() -> Self {
+        let room = Arc::new(Semaphore::new(ON_THE_WAY_MAX));
+        Self { channels: Mutex::default(), room, announced: Mutex::default(), come: Notify::new() }
+    }
+}
+
 impl Relay {
+    /// Has the next owner hear a channel that is still served here, and waits until it does.
+    pub async fn announce(&self, slot: &ChannelSlot) {
+        if !slot.is_heard() {
+            return;
+        }
+        let (tell, told) = oneshot::channel();
+        self.announced().insert(slot.id, tell);
+        self.come.notify_one();
+        // It goes all the same.
+        drop(tokio::time::timeout(ANNOUNCED_MAX, told).await);
+        self.announced().remove(&slot.id);
+    }
+
+    fn announced(&self) -> MutexGuard<'_, HashMap<ChannelId, oneshot::Sender<()>>> {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the channel may be given away. `None`: it has to go without a place.
+    pub async fn room(&self) -> Option<Room> {
+        let room = Arc::clone(&self.room).acquire_owned();
+        tokio::time::timeout(ROOM_WAIT_MAX, room).await.ok()?.ok()
+    }
+
     fn leaving(&self) -> MutexGuard<'_, HashMap<ChannelId, Leaving>> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what is heard of a channel from now on. One that no platform hears here is left at once.
-    pub(super) fn begin(&self, slot: &Arc<ChannelSlot>) {
+    pub(super) fn begin(&self, slot: &Arc<ChannelSlot>, room: Option<Room>) {
         if slot.is_heard() {
             slot.set_leaving();
             let (slot, since) = (Arc::clone(slot), Instant::now());
             let id = slot.id;
             self.leaving().insert(
                 id,
-                Leaving { slot, since, is_free: false, is_heard_there: false, kept: VecDeque::new() },
+                Leaving {
+                    slot,
+                    since,
+                    is_free: false,
+                    is_heard_there: false,
+                    kept: VecDeque::new(),
+                    _room: room,
+                },
             );
             self.come.notify_one();
         }
@@ -128,10 +184,13 @@ impl Relay {
     /// Hands on until nothing is left, and waits for more, without end.
     pub async fn run(&self, directory: &Directory, gateway: &Gateway) {
         for turn in 0_u32.. {
-            if self.is_idle() {
+            if self.is_idle() && self.announced().is_empty() {
                 self.come.notified().await;
             }
-            let calls = self.calls(gateway, turn.is_multiple_of(ASK_EACH));
+            let mut calls = self.calls(gateway, turn.is_multiple_of(ASK_EACH));
+            if turn.is_multiple_of(ANNOUNCE_EACH) {
+                calls.extend(self.announcements(gateway));
+            }
             for answer in
                 join_all(calls.into_iter().map(|call| send(gateway, call))).await.into_iter().flatten()
             {
@@ -144,31 +203,41 @@ impl Relay {
         }
     }
 
+    /// The channels that are about to go. One that falls to nobody else any more goes without.
+    fn announcements(&self, gateway: &Gateway) -> Vec<Call> {
+        let mut calls = Calls::default();
+        self.announced().retain(|id, _| {
+            let owner = gateway.owner(*id);
+            let relayed = Relayed { channel_id: *id, events: Vec::new(), is_announced: true };
+            owner.map(|peer| calls.add(peer, relayed)).is_some()
+        });
+        calls.0.into_values().flatten().collect()
+    }
+
     /// What goes to whom. `ask`: also of channels of which nothing was heard, to know whether they are heard there.
     fn calls(&self, gateway: &Gateway, ask: bool) -> Vec<Call> {
-        let mut calls: HashMap<Peer, Vec<Call>> = HashMap::new();
+        let mut calls = Calls::default();
         for (id, leaving) in self.leaving().iter().filter(|(_, leaving)| leaving.is_free) {
             if leaving.kept.is_empty() && !ask {
                 continue;
             }
             let Some(peer) = gateway.owner(*id) else { continue };
-            let of_peer = calls.entry(peer.clone()).or_default();
-            let call = match of_peer.last_mut() {
-                Some(call) if call.has_room() => call,
-                _ => of_peer.push_mut(Call { peer, n_events: 0, batch: Vec::new() }),
-            };
-            let events: Vec<_> = leaving.kept.iter().map(|delivery| Arc::clone(&delivery.event)).collect();
-            call.n_events += events.len();
-            call.batch.push(Relayed { channel_id: *id, events });
+            let events = leaving.kept.iter().map(|delivery| Arc::clone(&delivery.event)).collect();
+            calls.add(peer, Relayed { channel_id: *id, events, is_announced: false });
         }
-        calls.into_values().flatten().collect()
+        calls.0.into_values().flatten().collect()
     }
 
     /// Forgets what the new owner has, and the channels that it hears itself.
     fn handed(&self, answer: &[Taken]) {
         let mut all = self.leaving();
         for taken in answer {
-            let Some(leaving) = all.get_mut(&taken.channel_id) else { continue };
+            let Some(leaving) = all.get_mut(&taken.channel_id) else {
+                if taken.is_heard {
+                    self.announced().remove(&taken.channel_id);
+                }
+                continue;
+            };
             let n_taken = taken.n_events.min(leaving.kept.len());
             leaving.kept.drain(..n_taken).for_each(|delivery| moved(&delivery.sink));
             sweep(leaving);
@@ -222,6 +291,22 @@ impl Call {
     }
 }
 
+/// By node.
+#[derive(Default)]
+struct Calls(HashMap<Peer, Vec<Call>>);
+
+impl Calls {
+    fn add(&mut self, peer: Peer, relayed: Relayed) {
+        let of_peer = self.0.entry(peer.clone()).or_default();
+        let call = match of_peer.last_mut() {
+            Some(call) if call.has_room() => call,
+            _ => of_peer.push_mut(Call { peer, n_events: 0, batch: Vec::new() }),
+        };
+        call.n_events += relayed.events.len();
+        call.batch.push(relayed);
+    }
+}
+
 async fn send(gateway: &Gateway, call: Call) -> Option<Vec<Taken>> {
     let body = serde_json::to_vec(&call.batch).ok()?;
     let answer = gateway.send(&call.peer, PeerCall::json(PATH, body, CALL_LIMIT)).await;
@@ -236,9 +321,14 @@ pub fn take(directory: &Directory, clock: &Clock, batch: Vec<Relayed>) -> Vec<Ta
 }
 
 fn take_one(directory: &Directory, clock: &Clock, relayed: Relayed) -> Taken {
-    let Relayed { channel_id, events } = relayed;
+    let Relayed { channel_id, events, is_announced } = relayed;
     let mut taken = Taken { channel_id, n_events: 0, is_heard: false };
-    let Some(slot) = directory.get(channel_id) else { return taken };
+    let Some(slot) = directory.get(channel_id) else {
+        if is_announced {
+            taken.is_heard = directory.expect(channel_id);
+        }
+        return taken;
+    };
     let Some(outlet) = slot.outlet() else { return taken };
     taken.is_heard = slot.is_heard();
     for event in events {

@@ -58,7 +58,7 @@ fn taken(slot: &ChannelSlot, n_events: usize, is_heard: bool) -> [Taken; 1] {
 #[test]
 fn a_channel_is_left_when_the_new_owner_hears_it_and_has_everything() {
     let (relay, slot, sink) = (Relay::default(), slot(true), Arc::new(Told::default()));
-    relay.begin(&slot);
+    relay.begin(&slot, None);
     for id in 0..3 {
         assert!(matches!(relay.keep(&slot, delivery(&slot, &sink, id)), Offer::Queued { wake: false }));
     }
@@ -75,7 +75,7 @@ fn a_channel_is_left_when_the_new_owner_hears_it_and_has_everything() {
 #[test]
 fn what_is_kept_is_bounded_and_comes_back_with_the_channel() {
     let (relay, slot, sink) = (Relay::default(), slot(true), Arc::new(Told::default()));
-    relay.begin(&slot);
+    relay.begin(&slot, None);
     for id in 0..EVENTS_MAX {
         relay.keep(&slot, delivery(&slot, &sink, id));
     }
@@ -89,6 +89,25 @@ fn what_is_kept_is_bounded_and_comes_back_with_the_channel() {
 #[test]
 fn a_channel_that_nobody_heard_here_is_left_at_once() {
     let (relay, slot) = (Relay::default(), slot(false));
-    relay.begin(&slot);
+    relay.begin(&slot, None);
     assert!(relay.is_idle() && !slot.is_leaving());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_announced_waits_until_it_is_heard_there_but_not_for_ever() {
+    let (relay, heard, unheard) = (Relay::default(), slot(true), slot(false));
+    relay.announce(&unheard).await;
+    {
+        let waiting = relay.announce(&heard);
+        tokio::pin!(waiting);
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        relay.handed(&taken(&heard, 0, false));
+        assert!(futures_util::poll!(&mut waiting).is_pending(), "not heard there yet");
+        relay.handed(&taken(&heard, 0, true));
+        assert!(futures_util::poll!(&mut waiting).is_ready());
+    }
+    let started = tokio::time::Instant::now();
+    relay.announce(&heard).await;
+    assert_eq!(started.elapsed().as_secs(), ANNOUNCED_MAX.as_secs());
+    assert!(relay.announced().is_empty());
 }

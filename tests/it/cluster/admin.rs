@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Cluster, N_CHANNELS, has_its_share, login};
+use super::{Cluster, N_CHANNELS, has_its_share, login, taken_over};
 use crate::node::{Node, PROGRAM, eventually};
 
 impl Cluster {
@@ -163,6 +163,7 @@ async fn a_channel_is_moved_by_hand_stays_there_and_goes_on_elsewhere_without_it
 
     let mut nodes = Vec::from(nodes);
     let launch = nodes.remove(other).kill().await;
+    taken_over(&nodes[0], 2).await;
     cluster.all_joined(&[&nodes[0], &nodes[1]]).await;
     cluster.is_whole().await;
     let back = launch.start().await;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use fake_twitch::Chatter;
+use fake_twitch::{Chatter, FakeConfig};
 
 use super::{Cluster, N_CHANNELS, has_its_share, login};
-use crate::node::{Node, PATIENCE};
+use crate::node::{Node, PATIENCE, eventually};
 
 /// Counts in every channel all the time while `deed` is done; returns how often it counted in each.
 async fn while_everybody_counts<T>(cluster: &Cluster, deed: impl Future<Output = T>) -> (usize, T) {
@@ -55,4 +55,72 @@ async fn a_rolling_restart_at_load_loses_and_doubles_no_command() {
     println!("{n_each} commands in each of {N_CHANNELS} channels while three nodes were restarted");
     let logs = nodes.iter().map(Node::log).collect::<Vec<_>>().join("\n----\n");
     assert!(wrong.is_empty(), "not each once: {wrong:?}\n{logs}");
+}
+
+/// All channels of a node are on one connection, which is asked to leave a hundred of them at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_leaves_every_channel_that_it_gives_away() {
+    const N_MANY: usize = 400;
+    let cluster = Cluster::new().await;
+    let [a, b] = ["a", "b"].map(|id| {
+        let launch = cluster.launch_with(id, N_MANY);
+        launch.env("WADDLEBOT_PLATFORMS__TWITCH__CHANNELS_PER_CONNECTION", "400")
+    });
+    let (a, b) = tokio::join!(a.start(), b.start());
+    has_its_share(&a, "b").await;
+    cluster.joined_once(N_MANY, &[&a, &b]).await;
+    let b = b.restart().await;
+    has_its_share(&a, "b").await;
+    cluster.joined_once(N_MANY, &[&a, &b]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channels_that_move_are_answered_at_once_while_their_next_owner_waits_for_joins() {
+    let rationed =
+        FakeConfig { joins_per_10s: 60, auths_per_10s: 200, ..FakeConfig::default().without_limits() };
+    let cluster = Cluster::with(rationed).await;
+    let [a, b] =
+        ["a", "b"].map(|id| cluster.launch(id).env("WADDLEBOT_PLATFORMS__TWITCH__JOINS_PER_10S", "60"));
+    let (a, mut b) = tokio::join!(a.start(), b.start());
+    has_its_share(&a, "b").await;
+    cluster.all_joined(&[&a, &b]).await;
+    cluster.is_whole().await;
+    // The JOINs of this window are used up.
+    let (mut said_at, told) = (Vec::new(), Instant::now());
+    b.signal(15).await;
+    {
+        let ended = b.ended();
+        tokio::pin!(ended);
+        loop {
+            said_at.push(Instant::now());
+            for n in 0..N_CHANNELS {
+                cluster.fake.say(
+                    &login(n),
+                    &Chatter::viewer("ann"),
+                    &format!("!ledger {}", said_at.len() - 1),
+                );
+            }
+            tokio::select! {
+                status = &mut ended => break assert!(status.success()),
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            }
+        }
+    }
+    println!("ended after {:?}", told.elapsed());
+    let mut received = Vec::new();
+    let n_all = N_CHANNELS * said_at.len();
+    eventually("every command is answered", || {
+        received.extend(cluster.fake.take_received());
+        std::future::ready(received.len() >= n_all)
+    })
+    .await;
+    let waited = received.iter().map(|line| {
+        let token: usize =
+            line.text.rsplit(' ').next().and_then(|token| token.parse().ok()).expect("a token");
+        line.at - said_at[token]
+    });
+    let longest = waited.max();
+    println!("{} of {n_all} commands answered, the slowest after {longest:?}", received.len());
+    assert_eq!(received.len(), n_all, "{}", a.log());
+    assert!(longest < Some(Duration::from_secs(2)), "{longest:?}");
 }
