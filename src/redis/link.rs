@@ -18,9 +18,7 @@ use super::{Purpose, RedisError};
 /// Wait before the first new attempt; it doubles.
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// Longest wait before a new attempt, so that a server that is back is used again within 2 s.
-const BACKOFF_MAX: Duration = Duration::from_millis(1_500);
-/// Wait after a refused login: only a person can cure that, and servers may lock out who tries often.
-const LOGIN_BACKOFF: Duration = Duration::from_secs(5);
+const BACKOFF_MAX: Duration = Duration::from_millis(1_250);
 /// Waits are stretched by up to this part, so that nodes do not come back all at once.
 const JITTER: f64 = 0.2;
 /// How often a connection that nobody uses is tried.
@@ -133,7 +131,7 @@ pub(super) async fn serve(
             }
         };
         report.away(link.purpose, &error);
-        tokio::time::sleep(wait(&error, n_failed).mul_f64(1.0 + rng.random_range(0.0..JITTER))).await;
+        tokio::time::sleep(wait(n_failed).mul_f64(1.0 + rng.random_range(0.0..JITTER))).await;
         n_failed += 1;
     }
 }
@@ -175,9 +173,6 @@ impl Drop for AbortOnDrop {
     }
 }
 
-fn wait(error: &RedisError, n_failed: u32) -> Duration {
-    match error {
-        RedisError::Login => LOGIN_BACKOFF,
-        _ => BACKOFF_MIN.saturating_mul(2_u32.saturating_pow(n_failed)).min(BACKOFF_MAX),
-    }
+fn wait(n_failed: u32) -> Duration {
+    BACKOFF_MIN.saturating_mul(2_u32.saturating_pow(n_failed)).min(BACKOFF_MAX)
 }

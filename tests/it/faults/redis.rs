@@ -12,8 +12,6 @@ use crate::redis_server::RedisServer;
 /// Callers at a time whose commands need no Redis, and strangers whose calls are counted in it.
 const COMMANDERS: usize = 6;
 const STRANGERS: usize = 2;
-/// How long a trouble lasts, and the calm before.
-const LENGTH: Duration = Duration::from_secs(3);
 /// What a trouble may add to the 99th percentile.
 const P99_MORE_MAX: Duration = Duration::from_millis(50);
 
@@ -25,6 +23,12 @@ enum Trouble {
     OutOfMemory,
     Killed,
     WrongPassword,
+}
+
+/// How long a trouble lasts, and the calm before; with `make soak` as long as R4 asks.
+fn length() -> Duration {
+    let is_soak = std::env::var_os("WADDLEBOT_TEST_SOAK").is_some();
+    Duration::from_secs(if is_soak { 30 } else { 3 })
 }
 
 /// What one load saw.
@@ -115,9 +119,8 @@ async fn suffer(
 ) -> (Seen, Duration) {
     let done = AtomicBool::new(false);
     let trouble_and_cure = async {
-        let began = Instant::now();
         begin(trouble, server).await;
-        eventually("its time is over", || async { began.elapsed() >= LENGTH }).await;
+        tokio::time::sleep(length()).await;
         let loses_redis = matches!(trouble, Trouble::Stopped | Trouble::Killed | Trouble::WrongPassword);
         assert_eq!(is_up(node).await, !loses_redis, "{trouble:?}");
         end(trouble, server).await;
@@ -151,8 +154,6 @@ async fn commands_go_on_whatever_happens_to_redis() {
         println!("| {trouble:?} | {n_calls} | {} | {p99:.1?} | {again:.1?} |", seen.n_unanswered);
         assert!(seen.n_unanswered * 1_000 <= n_calls, "{trouble:?}: {}", node.log());
         assert!(p99 <= calm_p99 + P99_MORE_MAX, "{trouble:?}: {p99:?} after {calm_p99:?}");
-        // Only a person cures a refused login, so that is tried more slowly.
-        let again_max = if trouble == Trouble::WrongPassword { 7 } else { 2 };
-        assert!(again <= Duration::from_secs(again_max), "{trouble:?}: {again:?}");
+        assert!(again <= Duration::from_secs(2), "{trouble:?}: {again:?}");
     }
 }
