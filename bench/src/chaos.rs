@@ -122,7 +122,11 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     }
     let mut world = World::new(plan).await?;
     world.load.go_on();
-    let lines = scenarios(plan, &mut world).await?;
+    // Ctrl-C ends here, too, so that nodes, network and server go with the world.
+    let lines = tokio::select! {
+        lines = scenarios(plan, &mut world) => lines?,
+        _ = tokio::signal::ctrl_c() => return Err(Error::other("stopped; the rows so far stand above")),
+    };
     println!("{}\n\n`{}`\n\n{}", process::machine()?, plan.command, table::markdown(&lines));
     let n_missed = lines.iter().filter(|line| !line.is_met()).count();
     if n_missed == 0 {

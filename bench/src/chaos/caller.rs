@@ -55,31 +55,33 @@ impl Caller {
         Err(Error::other(format!("node-{number} does not get ready")))
     }
 
-    /// Has a command run in a channel. Returns the answer's text; `None`: it was not answered well, ask again.
-    async fn ask(&self, number: usize, Ask { login, id, text }: &Ask) -> Option<String> {
+    /// Has a command run in a channel. Returns the answer's text, or why it was not answered well: ask again.
+    async fn ask(&self, number: usize, Ask { login, id, text }: &Ask) -> std::result::Result<String, String> {
         let event = json!({ "platform": "twitch", "channel_id": login, "user_id": "7", "username": "chaos",
             "message": text, "message_type": "chatMessage", "message_id": id });
         let request =
             self.client.post(url(number, "/api/v1/router/events")).header("X-Service-Key", SERVICE_KEY);
-        let answer = request.json(&event).send().await.ok()?;
-        if !answer.status().is_success() {
-            return None;
+        let answer = request.json(&event).send().await.map_err(|error| error.to_string())?;
+        let status = answer.status();
+        let body: Value = answer.json().await.map_err(|error| error.to_string())?;
+        match body["data"]["response"].as_str() {
+            Some(text) if status.is_success() => Ok(text.to_owned()),
+            _ => Err(format!("{status}: {body}")),
         }
-        let body: Value = answer.json().await.ok()?;
-        body["data"]["response"].as_str().map(str::to_owned)
     }
 
     /// Asks these nodes in turn until one answers well; `None`: none did in time.
     pub(crate) async fn insist(&self, nodes: &[usize], ask: &Ask, within: Duration) -> Option<String> {
         let deadline = Instant::now() + within;
         for number in nodes.iter().cycle() {
-            if let Some(answer) = self.ask(*number, ask).await {
-                return Some(answer);
+            match self.ask(*number, ask).await {
+                Ok(answer) => return Some(answer),
+                Err(why) if Instant::now() > deadline => {
+                    eprintln!("node-{number} does not answer {} in {}: {why}", ask.text, ask.login);
+                    break;
+                }
+                Err(_) => tokio::time::sleep(PAUSE).await,
             }
-            if Instant::now() > deadline {
-                break;
-            }
-            tokio::time::sleep(PAUSE).await;
         }
         None
     }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Certificate, Client, Identity};
 use serde_json::Value;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::network::Place;
 use super::node::SERVICE_KEY;
@@ -24,6 +24,8 @@ const N_CHANNELS: usize = 100;
 /// Events of one call: as many as the gateway sends at most, and as many as come in a millisecond or so.
 const FULL_BATCH: usize = 1_000;
 const PACED_BATCH: usize = 64;
+/// Moments that may be told late.
+const TICKS_MAX: usize = 1_024;
 const GOAL_PER_SECOND: f64 = 150_000.0;
 const TEXT: &str = "good evening everybody, what a stream this is, I was here from the start";
 
@@ -146,12 +148,9 @@ async fn fill(link: &Arc<Link>, length: Duration) -> Result<(usize, Duration)> {
 
 /// Sends at a pace and returns how long each call took, counted from when it was due.
 async fn pace(link: &Arc<Link>, per_second: f64, length: Duration) -> Result<Vec<Duration>> {
-    let each = Duration::from_secs_f64(PACED_BATCH as f64 / per_second);
-    let mut ticks = interval(each);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let (started, mut calls, mut took) = (Instant::now(), JoinSet::new(), Vec::new());
-    while started.elapsed() < length {
-        let due = ticks.tick().await;
+    let mut ticks = ticks(Duration::from_secs_f64(PACED_BATCH as f64 / per_second), length);
+    let (mut calls, mut took) = (JoinSet::new(), Vec::new());
+    while let Some(due) = ticks.recv().await {
         let link = Arc::clone(link);
         calls.spawn(async move { link.send(PACED_BATCH).await.map(|_| due.elapsed()) });
         while let Some(ended) = calls.try_join_next() {
@@ -162,6 +161,25 @@ async fn pace(link: &Arc<Link>, per_second: f64, length: Duration) -> Result<Vec
         took.push(ended.map_err(Error::other)??);
     }
     Ok(took)
+}
+
+/// The moments at which something is due. From a thread of its own: tokio's timers go off up to a millisecond late, as much
+/// as is to be measured.
+#[expect(clippy::disallowed_methods, reason = "a thread that does nothing but wait for the next moment")]
+fn ticks(each: Duration, length: Duration) -> mpsc::Receiver<Instant> {
+    let (tell, told) = mpsc::channel(TICKS_MAX);
+    let started = Instant::now();
+    std::thread::spawn(move || {
+        let mut due = started;
+        while due < started + length {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if tell.blocking_send(due).is_err() {
+                return;
+            }
+            due += each;
+        }
+    });
+    told
 }
 
 async fn dropped(world: &World) -> f64 {

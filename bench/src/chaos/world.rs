@@ -20,6 +20,8 @@ pub(crate) const N_NODES: usize = 3;
 /// Of the platform, for a verified bot.
 pub(crate) const JOINS_PER_10S: u32 = 2_000;
 const SETTLE_TIMEOUT: Duration = Duration::from_mins(4);
+/// Without a move for so long nothing moves any more.
+const STILL_FOR: Duration = Duration::from_millis(1_500);
 pub(crate) const LOOK_EACH: Duration = Duration::from_millis(20);
 
 pub(crate) struct World {
@@ -128,25 +130,28 @@ impl World {
         }
     }
 
-    /// Waits until every node has about its share, so that no move is due.
+    /// Waits until every node has about its share and nothing moves any more.
     pub(crate) async fn balanced(&self) -> Result<()> {
         let deadline = Instant::now() + SETTLE_TIMEOUT;
         let statement =
             "SELECT count(*) FROM owners WHERE incarnation = $1 AND key LIKE 'channel:%' AND NOT released";
         let fair = self.setting.channels.len() / N_NODES;
+        let mut before = None;
         loop {
             self.settled().await?;
+            let n_changes = self.owning().await?.n_changes;
             let mut least = fair;
             for incarnation in self.living().await?.values() {
                 least = least.min(usize::try_from(self.number(statement, incarnation).await?).unwrap_or(0));
             }
-            if least * 3 > fair * 2 {
+            if least * 3 > fair * 2 && before == Some(n_changes) {
                 return Ok(());
             }
             if Instant::now() > deadline {
                 return Err(Error::other(format!("a node has {least} channels and should have {fair}")));
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            before = Some(n_changes);
+            tokio::time::sleep(STILL_FOR).await;
         }
     }
 
