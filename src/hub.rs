@@ -36,6 +36,7 @@ mod health;
 mod healthz;
 mod home;
 mod input;
+mod live;
 mod metrics;
 mod openapi;
 mod page;

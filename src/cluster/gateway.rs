@@ -225,8 +225,11 @@ impl Gateway {
         tokio::time::sleep(LAST_ANSWERS).await;
     }
 
-    /// Begins to ask a peer whose answer has no end.
-    pub(super) async fn begin(&self, peer: &Peer, call: PeerCall) -> Result<reqwest::Response, PeerError> {
+    /// Begins to ask a peer whose answer has no end. [`PeerCall::limit`] is the caller's to keep.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached.
+    pub async fn begin(&self, peer: &Peer, call: PeerCall) -> Result<reqwest::Response, PeerError> {
         let Inner { client, scheme, cookie, .. } = &*self.0;
         let url = format!("{scheme}://{}{}", peer.address, call.path);
         let request = client.request(call.method, url).headers(call.headers).body(call.body);
