@@ -11,6 +11,9 @@ use super::world::World;
 
 /// Less than the database lets a statement wait for a row.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// What the database has to answer the frozen process: its timers have run out, so only an answer that is there already is
+/// read when it wakes. Less than a session may idle in a transaction.
+const ANSWER: Duration = Duration::from_millis(300);
 /// What a woken process has for a commit.
 const WAKE: Duration = Duration::from_secs(2);
 
@@ -35,6 +38,7 @@ pub(crate) async fn wakes(world: &mut World, n_rounds: usize) -> Result<Vec<Line
             None => n_never += 1,
         }
         drop(held);
+        tokio::time::sleep(ANSWER).await;
         world.nodes[victim.number].signal("CONT")?;
         tokio::time::sleep(WAKE).await;
         world.settled().await?;
