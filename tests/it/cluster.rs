@@ -21,6 +21,7 @@ mod live;
 mod load;
 mod rolling;
 mod suspects;
+mod versions;
 
 use door::Door;
 use load::note_said;
@@ -38,7 +39,7 @@ fn free_port() -> u16 {
 struct Cluster {
     fake: FakeTwitch,
     /// Goes with the cluster.
-    _database: TestDatabase,
+    database: TestDatabase,
     certificates: Certificates,
     /// Between the nodes and the database.
     door: Door,
@@ -95,7 +96,7 @@ impl Cluster {
         let fake = FakeTwitch::start(config).await.expect("a fake Twitch");
         let database = storage::testing::empty_postgres().await;
         let door = Door::new(&database.url).await;
-        Self { fake, _database: database, certificates: Certificates::new(), door }
+        Self { fake, database, certificates: Certificates::new(), door }
     }
 
     fn launch(&self, id: &str) -> Launch {
