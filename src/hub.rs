@@ -25,6 +25,8 @@ use crate::redis::Redis;
 use crate::telemetry::event_log::EventLog;
 
 mod access;
+#[cfg_attr(not(test), expect(dead_code, reason = "rights are asked for by endpoints of what users make"))]
+mod acting;
 mod answer;
 mod api;
 mod ask;
