@@ -25,7 +25,6 @@ use crate::redis::Redis;
 use crate::telemetry::event_log::EventLog;
 
 mod access;
-#[cfg_attr(not(test), expect(dead_code, reason = "rights are asked for by endpoints of what users make"))]
 mod acting;
 mod answer;
 mod api;

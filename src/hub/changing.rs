@@ -43,6 +43,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 }
 
 impl Caller {
+    /// Whom the call acts for.
+    pub const fn acting(&self) -> &Acting {
+        &self.acting
+    }
+
     /// A line of the audit log in this caller's name.
     pub fn entry(&self, action: &'static str, target: impl Into<String>) -> AuditEntry {
         AuditEntry {
