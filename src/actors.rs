@@ -12,6 +12,7 @@ pub mod modules;
 pub mod outbox;
 pub mod ownership;
 pub mod queued_events;
+pub mod quote_text;
 pub mod replay;
 pub mod scheduler;
 pub mod services;

@@ -25,6 +25,7 @@ use crate::redis::Redis;
 use crate::telemetry::event_log::EventLog;
 
 mod access;
+mod acting;
 mod answer;
 mod api;
 mod ask;

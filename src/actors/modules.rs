@@ -14,6 +14,7 @@ pub mod counters;
 pub mod faults;
 pub mod help;
 pub mod ping;
+pub mod quotes;
 pub mod roles;
 #[cfg(test)]
 pub mod testing;
@@ -27,6 +28,7 @@ pub const MODULES: &[ModuleSpec] = &[
     counters::SPEC,
     help::SPEC,
     ping::SPEC,
+    quotes::SPEC,
     roles::SPEC,
     timers::SPEC,
     uptime::SPEC,

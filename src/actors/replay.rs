@@ -22,6 +22,9 @@ use crate::messages::{Chatter, CommandTable, Logged, RecordedLine, ReplayAsk, Re
 
 /// What stands where a page would.
 const A_PAGE: &str = "(a page)";
+
+/// Stands for a quote: a replay draws none.
+const A_QUOTE: &str = "(a quote)";
 /// Lines of one page.
 const PAGE_LINES: usize = 200;
 /// Lines read at once.
@@ -250,6 +253,7 @@ impl Today<'_> {
         let expand = |seed: u64, now| self.expand(&template, (&args, user), (seed, now));
         let (text, has_pages) = expand(0, self.now);
         let varies = has_pages
+            || template.uses_quote()
             || template.uses_count()
             || (1..SEEDS).any(|seed| expand(seed, self.now + TimeDelta::days(1)).0 != text);
         if varies { Now::SaysVarying { command, example: text } } else { Now::Says { command, text } }
@@ -272,6 +276,7 @@ impl Today<'_> {
             count: None,
             channel: &self.slot.login,
             stream: &stream,
+            quote: A_QUOTE,
             fetched: &[],
         };
         let n_pages = template.urls(&values, &mut SmallRng::seed_from_u64(seed), now).len();

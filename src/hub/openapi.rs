@@ -60,6 +60,14 @@ use super::{api, health, healthz, home, metrics, readyz};
         api::aliases::create,
         api::aliases::alias::remove,
         api::aliases::execute::create,
+        api::memories::quotes::create,
+        api::memories::quotes::list,
+        api::memories::quotes::quote::random,
+        api::memories::quotes::summary::categories,
+        api::memories::quotes::summary::stats,
+        api::memories::quotes::quote::show,
+        api::memories::quotes::quote::remove,
+        api::memories::quotes::vote::create,
     )
 )]
 pub(super) struct Document;

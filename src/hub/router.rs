@@ -126,6 +126,15 @@ pub(super) fn table() -> Vec<Endpoint> {
         keyed(M::POST, "/api/v1/aliases", api::aliases::create),
         keyed(M::DELETE, "/api/v1/aliases/{id}", api::aliases::alias::remove),
         keyed(M::POST, "/api/v1/aliases/execute", api::aliases::execute::create),
+        // What a community remembers
+        keyed(M::POST, "/api/v1/memories/quotes", api::memories::quotes::create),
+        keyed(M::GET, "/api/v1/memories/quotes/{community}", api::memories::quotes::list),
+        keyed(M::GET, "/api/v1/memories/quotes/{community}/random", api::memories::quotes::quote::random),
+        keyed(M::GET, "/api/v1/memories/quotes/{community}/categories", api::memories::quotes::summary::categories),
+        keyed(M::GET, "/api/v1/memories/quotes/{community}/stats", api::memories::quotes::summary::stats),
+        keyed(M::GET, "/api/v1/memories/quotes/{community}/{number}", api::memories::quotes::quote::show),
+        keyed(M::DELETE, "/api/v1/memories/quotes/{community}/{number}", api::memories::quotes::quote::remove),
+        keyed(M::POST, "/api/v1/memories/quotes/{community}/{number}/vote", api::memories::quotes::vote::create),
     ]
 }
 

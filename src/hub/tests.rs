@@ -2,6 +2,7 @@
 
 mod api;
 mod envelope;
+mod memories;
 pub(crate) mod node;
 mod openapi;
 mod router;

@@ -58,6 +58,8 @@ pub struct Values<'a> {
     pub count: Option<i64>,
     pub channel: &'a str,
     pub stream: &'a StreamInfo,
+    /// One of the channel's quotes; read only where [`Template::uses_quote`] is true.
+    pub quote: &'a str,
     /// What became of [`Template::urls`], in their order; each as [`fetched_text`] or a word about the failure.
     pub fetched: &'a [String],
 }
@@ -109,6 +111,11 @@ impl Template {
         self.nodes.iter().any(Node::uses_count)
     }
 
+    /// Whether `$(quote)` stands in it, so that the caller has to draw one.
+    pub fn uses_quote(&self) -> bool {
+        self.nodes.iter().any(Node::uses_quote)
+    }
+
     /// The addresses of its `$(urlfetch …)`, to be fetched before it is filled.
     pub fn urls(&self, values: &Values<'_>, rng: &mut impl rand::Rng, now: DateTime<Utc>) -> Vec<String> {
         let args = fetch::fetches(&self.nodes);
@@ -134,6 +141,14 @@ impl Node {
             Self::Text(_) => false,
             Self::Variable(Variable::Count) => true,
             Self::Variable(variable) => variable.args().iter().any(Self::uses_count),
+        }
+    }
+
+    fn uses_quote(&self) -> bool {
+        match self {
+            Self::Text(_) => false,
+            Self::Variable(Variable::Quote) => true,
+            Self::Variable(variable) => variable.args().iter().any(Self::uses_quote),
         }
     }
 }

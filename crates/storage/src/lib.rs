@@ -29,6 +29,7 @@ pub mod persons;
 pub mod pins;
 pub mod presence;
 pub mod queue;
+pub mod quotes;
 pub mod recordings;
 pub mod roles;
 pub mod settings;

@@ -88,6 +88,13 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../../migrations/postgres/0008_budgets.sql"),
         oldest_program: 1,
     },
+    Migration {
+        version: 9,
+        description: "quotes",
+        sqlite: include_str!("../../../migrations/sqlite/0009_quotes.sql"),
+        postgres: include_str!("../../../migrations/postgres/0009_quotes.sql"),
+        oldest_program: 1,
+    },
 ];
 
 impl Migration {

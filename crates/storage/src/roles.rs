@@ -101,6 +101,27 @@ pub async fn of_community<'a>(
     Ok(rows.into_iter().map(Role::from).collect())
 }
 
+/// The level that a community's own rows give an account: owner of one of its channels, editor, regular, else everyone.
+///
+/// What a platform's badges give (moderator, vip, subscriber) comes with an event and is not stored.
+pub async fn level_of<'a>(
+    on: impl Into<Target<'a>> + Send,
+    community_id: CommunityId,
+    platform: Platform,
+    platform_user_id: &str,
+) -> Result<Level, StorageError> {
+    let community = community_id.to_string();
+    let rows = on!(
+        on.into(),
+        &LEVELS_OF,
+        fetch_all as (Text<Level>,),
+        community,
+        platform.as_str(),
+        platform_user_id
+    )?;
+    Ok(rows.into_iter().map(|(level,)| level.0).max().unwrap_or_default())
+}
+
 /// One page of the logins with that role, in the order of the alphabet, after `after`.
 pub async fn list<'a>(
     on: impl Into<Target<'a>> + Send,
@@ -167,6 +188,13 @@ const LIST: Statement = sql!(
      WHERE community_id = $1 AND level = $2 AND login > $3 ORDER BY login LIMIT 0 + $4"
 );
 
+const LEVELS_OF: Statement = sql!(
+    "select",
+    "roles",
+    "SELECT 'owner' FROM channels WHERE community_id = $1 AND platform = $2 AND platform_id = $3 AND is_active \
+     UNION SELECT level FROM roles WHERE community_id = $1 AND platform = $2 AND platform_user_id = $3 LIMIT 3"
+);
+
 const BIND: Statement = sql!(
     "update",
     "roles",
@@ -174,4 +202,5 @@ const BIND: Statement = sql!(
      WHERE platform = $1 AND login = $2 AND platform_user_id IS NULL"
 );
 
-pub(crate) const STATEMENTS: &[&db::Statement] = &[&COUNT, &UPSERT, &DELETE, &OF_COMMUNITY, &LIST, &BIND];
+pub(crate) const STATEMENTS: &[&db::Statement] =
+    &[&COUNT, &UPSERT, &DELETE, &OF_COMMUNITY, &LIST, &LEVELS_OF, &BIND];

@@ -3,8 +3,8 @@
 use crate::db::{self, Statement};
 use crate::{
     aliases, audit, bot_accounts, budgets, changes, channels, cluster, commands, communities, cooldowns,
-    counters, event_log, migrate, module_states, outbox, persons, pins, presence, queue, recordings, roles,
-    settings, suspects, timers, unit_of_work,
+    counters, event_log, migrate, module_states, outbox, persons, pins, presence, queue, quotes, recordings,
+    roles, settings, suspects, timers, unit_of_work,
 };
 
 /// The lists of all files.
@@ -39,6 +39,9 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     queue::STATEMENTS,
     queue::CLAIM_STATEMENTS,
     queue::OPERATE_STATEMENTS,
+    quotes::STATEMENTS,
+    quotes::SUMMARY_STATEMENTS,
+    quotes::VOTE_STATEMENTS,
     recordings::STATEMENTS,
     roles::STATEMENTS,
     settings::STATEMENTS,

@@ -13,6 +13,7 @@ mod pins;
 mod pools;
 mod presence;
 mod queue;
+mod quotes;
 mod replicas;
 mod silence;
 mod statements;

@@ -44,6 +44,16 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
         let db = Db::open(&StorageOptions::new(url)).await.unwrap();
+        Self::on(db, folder).await
+    }
+
+    /// One on each database.
+    pub async fn on_both() -> [Self; 2] {
+        let db = storage::testing::empty_postgres().await.db;
+        [Self::new().await, Self::on(db, tempfile::tempdir().unwrap()).await]
+    }
+
+    async fn on(db: Db, folder: TempDir) -> Self {
         let clock = Clock::fixed("2030-01-01T12:00:00Z".parse().unwrap());
         db.migrate(clock.now()).await.unwrap();
         let channel = add_channel(&db, clock.now()).await;

@@ -199,7 +199,18 @@ impl TestNode {
         let config = Config::local(variables.collect::<Vec<_>>().into_iter()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
-        let db = Db::open(&StorageOptions::new(url)).await.unwrap();
+        Self::start_on(Db::open(&StorageOptions::new(url)).await.unwrap(), folder, config).await
+    }
+
+    /// One on each database.
+    pub async fn start_on_both() -> [Self; 2] {
+        let config =
+            Config::local([("WADDLEBOT_LIMITS__HTTP_FAILED_AUTH_PER_IP".into(), "0".into())].into_iter());
+        let db = storage::testing::postgres().await.db;
+        [Self::start().await, Self::start_on(db, tempfile::tempdir().unwrap(), config.unwrap()).await]
+    }
+
+    async fn start_on(db: Db, folder: tempfile::TempDir, config: Config) -> Self {
         db.migrate(Clock::System.now()).await.unwrap();
         let channels = Arc::new(FakeChannels::default());
         let budget = Arc::new(ByteBudget::new(1 << 20));

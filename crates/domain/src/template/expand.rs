@@ -104,6 +104,7 @@ impl<R: rand::Rng> Filler<'_, R> {
             Variable::Game => text.push_str(values.stream.game_text()),
             Variable::Title => text.push_str(values.stream.title_text()),
             Variable::Uptime => text.push_str(&values.stream.uptime_text(self.now)),
+            Variable::Quote => text.push_str(values.quote),
             Variable::RandomRange(bounds) => text.push_str(&self.number(bounds)),
             Variable::RandomPick(options) => text.push_str(&self.pick(options)),
             Variable::Time(zone) => match zone_of(&self.fill_all(zone)) {

@@ -30,6 +30,7 @@ fn filled(text: &str, typed: &str) -> String {
         count: Some(7),
         channel: "waddle",
         stream: &stream,
+        quote: "!ban $(user)",
         fetched: &["/ban $(user)".to_owned(), "two".to_owned()],
     };
     template.expand(&values, &mut StdRng::seed_from_u64(1), noon())
@@ -157,6 +158,7 @@ fn addresses_are_told_with_what_stands_in_them_in_the_order_of_their_answers() {
         count: None,
         channel: "waddle",
         stream: &StreamInfo::default(),
+        quote: "",
         fetched: &[],
     };
     let urls = template.urls(&values, &mut StdRng::seed_from_u64(1), noon());
@@ -186,11 +188,19 @@ fn an_unknown_variable_is_refused_with_the_nearest() {
 
 #[test]
 fn a_variable_without_its_source_is_refused_with_that_reason() {
-    for name in ["quote", "points"] {
-        let text = format!("$({name} https://x.test/$(query))");
-        assert_eq!(refusal(&text), format!("`$({name})` is not in this version"));
-    }
+    assert_eq!(refusal("$(points https://x.test/$(query))"), "`$(points)` is not in this version");
     assert!(refusal("$(eval 1+1)").contains("never run code"));
+}
+
+#[test]
+fn a_quote_is_put_in_as_it_is_and_becomes_no_command() {
+    assert_eq!(filled("$(quote)", ""), "ban $(user)");
+    assert_eq!(filled("Once: $(quote)", ""), "Once: !ban $(user)");
+    // A viewer's words stay a viewer's, however they were put in.
+    assert!(["ban", "$(user)"].contains(&filled("$(random pick $(quote))", "").as_str()));
+    assert!(refusal("$(quote 3)").contains("it without further words"));
+    let uses = |text: &str| Template::parse(text).unwrap().uses_quote();
+    assert!(uses("$(time $(quote))") && !uses("$(user) quote"));
 }
 
 #[test]
@@ -248,7 +258,7 @@ proptest! {
             let stream = StreamInfo::default();
             let values = Values {
                 user: "Ann", touser: "", args: &[], query: "", count: None, channel: "x", stream: &stream,
-                fetched: &[],
+                quote: "", fetched: &[],
             };
             let answer = template.expand(&values, &mut StdRng::seed_from_u64(1), noon());
             prop_assert!(answer.chars().count() <= OUTPUT_CHARS_MAX);

@@ -8,7 +8,7 @@ use super::{Node, TemplateError, moment};
 use crate::names::nearest;
 
 /// Every variable that works, for "did you mean".
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "user",
     "touser",
     "query",
@@ -23,11 +23,12 @@ const NAMES: [&str; 15] = [
     "countdown",
     "countup",
     "urlfetch",
+    "quote",
     "1",
 ];
 
 /// Variables other bots have and this one will have; their source is not there yet.
-const NOT_YET: [&str; 2] = ["quote", "points"];
+const NOT_YET: [&str; 1] = ["points"];
 
 const RANDOM_USAGE: &str = "$(random 1-100) or $(random pick a|b|c)";
 const TIME_USAGE: &str = "$(time Europe/Berlin)";
@@ -49,6 +50,7 @@ pub(super) enum Variable {
     Game,
     Title,
     Uptime,
+    Quote,
     RandomRange(Vec<Node>),
     RandomPick(Vec<Node>),
     Time(Vec<Node>),
@@ -71,6 +73,7 @@ impl Variable {
             "game" => Self::Game,
             "title" => Self::Title,
             "uptime" => Self::Uptime,
+            "quote" => Self::Quote,
             "random" => return random(args),
             "time" => return time(args),
             "countdown" | "countup" => return counted(&lower, args),
@@ -114,6 +117,7 @@ impl Variable {
             Self::Game => "game",
             Self::Title => "title",
             Self::Uptime => "uptime",
+            Self::Quote => "quote",
             Self::RandomRange(_) | Self::RandomPick(_) => "random",
             Self::Time(_) => "time",
             Self::Countdown(_) => "countdown",

@@ -5,21 +5,23 @@ use crate::migrate::program_version;
 use crate::testing::{self, TestDatabase, start_of_tests};
 use crate::{Db, StorageError, StorageOptions};
 
-/// Table and column, with whether NULL is allowed.
+/// Table and column, but those of the search, which is each database's own, with whether NULL is allowed.
 type Columns = BTreeMap<(String, String), bool>;
 
 async fn columns(db: &Db) -> Columns {
     let rows: Vec<(String, String, bool)> = match db.pools() {
         Pools::Lite { readers, .. } => sqlx::query_as(
             "SELECT m.name, c.name, c.\"notnull\" = 0 AND c.pk = 0 FROM sqlite_master m, \
-             pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'",
+             pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' \
+             AND m.name NOT LIKE 'quotes_search%'",
         )
         .fetch_all(&**readers)
         .await
         .unwrap(),
         Pools::Pg(pool) => sqlx::query_as(
             "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT), is_nullable = 'YES' \
-             FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'event_log_day_%'",
+             FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'event_log_day_%' \
+             AND column_name <> 'search'",
         )
         .fetch_all(&**pool)
         .await
@@ -36,7 +38,7 @@ async fn indexes(db: &Db) -> Vec<String> {
         }
         Pools::Pg(pool) => {
             let sql = "SELECT CAST(indexname AS TEXT) FROM pg_indexes WHERE schemaname = 'public' \
-                 AND indexname NOT LIKE '%_pkey' ORDER BY 1";
+                 AND indexname NOT LIKE '%_pkey' AND indexname <> 'quotes_search_idx' ORDER BY 1";
             sqlx::query_as(sql).fetch_all(&**pool).await.unwrap()
         }
     };

@@ -163,3 +163,40 @@ async fn roles_are_given_listed_and_taken_by_level() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_account_has_the_highest_level_that_its_community_stored() {
+    on_both(|db| async move {
+        let (ann, other) = (new_channel(&db, "ann").await, new_channel(&db, "other").await);
+        let now = start_of_tests();
+        write(&db, async |tx| channels::set_platform_id(tx, ann.id, "1", now).await).await.unwrap();
+        for (login, level) in [("ed", Level::Editor), ("reg", Level::Regular), ("ann", Level::Regular)] {
+            let role = Role {
+                platform: Platform::Twitch,
+                login: login.into(),
+                platform_user_id: Some(if login == "ann" { "1".into() } else { format!("{login}-id") }),
+                person_id: None,
+                level,
+                granted_by: "ann".into(),
+            };
+            write(&db, async |tx| roles::set(tx, ann.community_id, &role, now).await).await.unwrap();
+        }
+        let level = async |community, platform, user: &str| {
+            roles::level_of(&db, community, platform, user).await.unwrap()
+        };
+        assert_eq!(level(ann.community_id, Platform::Twitch, "1").await, Level::Owner);
+        assert_eq!(level(ann.community_id, Platform::Twitch, "ed-id").await, Level::Editor);
+        assert_eq!(level(ann.community_id, Platform::Twitch, "reg-id").await, Level::Regular);
+        // A login is no account, and neither another platform nor another community counts.
+        for (community, platform, user) in [
+            (ann.community_id, Platform::Twitch, "ed"),
+            (ann.community_id, Platform::Kick, "ed-id"),
+            (other.community_id, Platform::Twitch, "1"),
+        ] {
+            assert_eq!(level(community, platform, user).await, Level::Everyone, "{platform} {user}");
+        }
+        write(&db, async |tx| channels::deactivate(tx, ann.id, now).await).await.unwrap();
+        assert_eq!(level(ann.community_id, Platform::Twitch, "1").await, Level::Regular);
+    })
+    .await;
+}

@@ -11,7 +11,7 @@ use storage::{Effect, commands};
 use ulid::Ulid;
 
 use crate::actors::command_name::mistake;
-use crate::actors::{Context, ModuleError};
+use crate::actors::{Context, ModuleError, quote_text};
 use crate::http::FetchError;
 use crate::messages::{CommandCall, CustomCommand, Reply};
 
@@ -43,7 +43,7 @@ impl Templates {
             ))
         })?;
         let counted = Ulid::from_string(&custom.id).ok().filter(|_| template.uses_count());
-        let filling = Filling::of(ctx, template, Some(call)).await;
+        let filling = Filling::of(ctx, template, Some(call)).await?;
         let Some(id) = counted else { return Ok(filling.fill(None)) };
         // Counts a use once for each line that caused it, and answers with the count in the same commit. None when the
         // command was removed meanwhile.
@@ -84,12 +84,20 @@ pub struct Filling {
     args: Vec<String>,
     query: String,
     stream: StreamInfo,
+    quote: String,
     fetched: Vec<String>,
 }
 
 impl Filling {
     /// Collects what `template` needs, and fetches its pages.
-    pub async fn of(ctx: &Context, template: Arc<Template>, call: Option<&CommandCall>) -> Self {
+    ///
+    /// # Errors
+    /// [`ModuleError::Storage`] when the database does not give a quote.
+    pub async fn of(
+        ctx: &Context,
+        template: Arc<Template>,
+        call: Option<&CommandCall>,
+    ) -> Result<Self, ModuleError> {
         let chatter = ctx.user();
         let shown = if chatter.display_name.is_empty() { &chatter.login } else { &chatter.display_name };
         let query = call.map_or_else(String::new, |call| call.args.clone());
@@ -100,11 +108,15 @@ impl Filling {
             args: words(&query),
             query,
             stream: ctx.stream(),
+            quote: String::new(),
             fetched: Vec::new(),
         };
+        if filling.template.uses_quote() {
+            filling.quote = quote_text::drawn(ctx).await?;
+        }
         let urls = filling.template.urls(&filling.values(None), &mut ctx.rng(), ctx.now());
         filling.fetched = ctx.fetch(&urls).await.into_iter().map(said).collect();
-        filling
+        Ok(filling)
     }
 
     /// The text; one that comes to nothing is silent.
@@ -122,6 +134,7 @@ impl Filling {
             count,
             channel: self.ctx.channel_login(),
             stream: &self.stream,
+            quote: &self.quote,
             fetched: &self.fetched,
         }
     }

@@ -39,7 +39,7 @@ pub async fn fire(ctx: &Context, event: &ChatEvent) -> Result<Vec<Reply>, Module
     let counted = text.as_ref().and_then(|(template, command)| command.filter(|_| template.uses_count()));
     let next_due_at = ctx.now() + TimeDelta::seconds(timer.spec.interval_secs);
     let filling = match text {
-        Some((template, _)) => Some(Filling::of(ctx, Arc::new(template), None).await),
+        Some((template, _)) => Some(Filling::of(ctx, Arc::new(template), None).await?),
         None => None,
     };
     let say = move |claim: &Claim| match &filling {
