@@ -11,14 +11,14 @@ use super::world::World;
 
 /// Less than the database lets a statement wait for a row.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// What the database has to answer the frozen process: its timers have run out, so only an answer that is there already is
-/// read when it wakes. Less than a session may idle in a transaction.
-const ANSWER: Duration = Duration::from_millis(300);
+/// Since the signal until the row is let go: less than a unit's statement may take. The transaction is idle from then on, and
+/// its answer lies in the frozen process's socket when it wakes.
+const HELD: Duration = Duration::from_secs(1);
 /// What a woken process has for a commit.
 const WAKE: Duration = Duration::from_secs(2);
 
-/// R2: signal 19 while a row that the transaction wants is held; once the others have its channels the row is let go and the
-/// process woken, so that nothing but the fence stands between it and its commit.
+/// R2: signal 19 while a row that the transaction wants is held, and the row let go, so that it stands idle past its fence; once
+/// the others have its channels the process is woken, with nothing but the fence between it and its commit.
 pub(crate) async fn wakes(world: &mut World, n_rounds: usize) -> Result<Vec<Line>> {
     let (mut taken_over, mut n_never) = (Vec::new(), 0);
     let n_before = n_strays(&world.postgres.pool).await?;
@@ -33,12 +33,14 @@ pub(crate) async fn wakes(world: &mut World, n_rounds: usize) -> Result<Vec<Line
         let held = hold(world, &victim.incarnation, &victim.channels[victim.channels.len() / 2]).await?;
         let stopped = Instant::now();
         world.nodes[victim.number].signal("STOP")?;
-        match world.taken_over(&victim.incarnation, stopped, PATIENCE).await {
+        let let_go = async {
+            tokio::time::sleep(HELD).await;
+            drop(held);
+        };
+        match tokio::join!(world.taken_over(&victim.incarnation, stopped, PATIENCE), let_go).0 {
             Some(took) => taken_over.push(took),
             None => n_never += 1,
         }
-        drop(held);
-        tokio::time::sleep(ANSWER).await;
         world.nodes[victim.number].signal("CONT")?;
         tokio::time::sleep(WAKE).await;
         world.settled().await?;
@@ -47,7 +49,7 @@ pub(crate) async fn wakes(world: &mut World, n_rounds: usize) -> Result<Vec<Line
     Ok(vec![
         row(
             "R2",
-            format!("SIGSTOP in a transaction that waits for a row, {n_rounds}: claims, its own channel too"),
+            format!("SIGSTOP in a transaction, {n_rounds}: claims, its own channel too"),
             &taken_over,
             "max ≤3,000 ms",
             |p| p.max_ms <= 3_000.0,

@@ -105,10 +105,16 @@ impl Ledger {
             let token = line.text.rsplit(' ').next().unwrap_or_default();
             match books.said.get_mut(token) {
                 Some(said) => {
+                    if said.login != line.channel_login {
+                        eprintln!("{token} was asked in {}, answered: {line:?}", said.login);
+                    }
                     let (at, connection) = (line.at, line.connection);
                     said.replies.push(Reply { at, connection, login: line.channel_login });
                 }
-                None if is_token(token) => books.n_unasked += 1,
+                None if is_token(token) => {
+                    eprintln!("nobody asked for {line:?}");
+                    books.n_unasked += 1;
+                }
                 None => books.n_refusals += 1,
             }
         }
