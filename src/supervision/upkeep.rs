@@ -132,7 +132,7 @@ impl Upkeep {
 
     /// Removes what is old, step by step, so that nobody waits long for the writer.
     async fn prune(&self) {
-        for old in [Old::OpIds, Old::Messages, Old::Suspects] {
+        for old in [Old::OpIds, Old::Messages, Old::Suspects, Old::Cooldowns] {
             let mut pruned = u64::from(PRUNED_MAX);
             let mut total = 0;
             while pruned == u64::from(PRUNED_MAX) {
@@ -155,6 +155,7 @@ impl Upkeep {
         match old {
             Old::OpIds => storage::prune_ops(db, self.services.clock.now() - OPS_KEPT, PRUNED_MAX).await,
             Old::Suspects => storage::suspects::prune(db, PRUNED_MAX).await,
+            Old::Cooldowns => storage::cooldowns::prune(db, self.services.clock.now(), PRUNED_MAX).await,
             Old::Messages => {
                 let (kept, dead_kept) = (OPS_KEPT.num_milliseconds(), DEAD_KEPT.num_milliseconds());
                 storage::queue::prune(db, kept, dead_kept, PRUNED_MAX).await
@@ -169,6 +170,7 @@ enum Old {
     OpIds,
     Messages,
     Suspects,
+    Cooldowns,
 }
 
 /// The part of a list that is met in one of `n_ticks` ticks: each element in exactly one of them.

@@ -110,7 +110,8 @@ impl Cluster {
              bot_login = \"waddlebot\"\nbot_token = \"token\"\njoins_per_10s = 2000\nauth_per_10s = 200\n\
              connections_per_second = 50\nmessages_per_30s = 7000\nmessages_per_30s_moderator = 7000\n\
              channel_interval_ms = 0\n[limits]\ncommand_rate = 0\n\
-             [cluster]\nenabled = true\nlisten = \"127.0.0.1:{port}\"\ncookie = \"0123456789abcdef0123456789abcdef\"\n{tls}",
+             [cluster]\nenabled = true\nlisten = \"127.0.0.1:{port}\"\ncookie = \"0123456789abcdef0123456789abcdef\"\n{tls}\
+             [[commands]]\nname = \"!slow\"\nresponse = \"slowly\"\ncooldown_secs = 45\n",
             channels = channels.join(", "),
             irc = self.fake.irc_url(),
             http = self.fake.http_url(),
@@ -162,6 +163,19 @@ impl Cluster {
         })
         .await;
         answers
+    }
+
+    /// What is answered first in a channel.
+    async fn first_answer(&self, login: &str, text: &str) -> String {
+        self.fake.take_received();
+        self.fake.say(login, &Chatter::viewer("ann"), text);
+        let mut answers = Vec::new();
+        eventually("it answers", || {
+            answers.extend(self.fake.take_received());
+            std::future::ready(!answers.is_empty())
+        })
+        .await;
+        answers.swap_remove(0).text
     }
 
     /// Three nodes that share all channels.

@@ -12,9 +12,6 @@ pub const COOLDOWNS_MAX: usize = 4_096;
 /// Most refusals [`SaidOnce`] remembers.
 pub const SAID_MAX: usize = 1_024;
 
-/// Cooldowns with less time left than this are not stored over a restart.
-pub const STORED_LEFT_MIN: Duration = Duration::from_mins(1);
-
 /// Stands between command and user in a key; neither holds a control character.
 const SEPARATOR: char = '\0';
 
@@ -81,13 +78,18 @@ impl Cooldowns {
         self.running.prune(now);
     }
 
-    /// Cooldowns with more than `min_left` to go; see [`STORED_LEFT_MIN`].
-    pub fn left_over(&self, now: Instant, min_left: Duration) -> impl Iterator<Item = CooldownLeft<'_>> {
-        self.running.iter(now).filter(move |(_, left)| *left > min_left).map(|(key, left)| {
-            match key.split_once(SEPARATOR) {
-                Some((command, user)) => CooldownLeft { command, user: Some(user), left },
-                None => CooldownLeft { command: key, user: None, left },
-            }
+    /// Cooldowns with more than `min_left` to go, each with when it began.
+    pub fn left_over(
+        &self,
+        now: Instant,
+        min_left: Duration,
+    ) -> impl Iterator<Item = (Instant, CooldownLeft<'_>)> {
+        self.running.iter(now).filter(move |running| running.left > min_left).map(|running| {
+            let (command, user) = match running.key.split_once(SEPARATOR) {
+                Some((command, user)) => (command, Some(user)),
+                None => (running.key, None),
+            };
+            (running.began_at, CooldownLeft { command, user, left: running.left })
         })
     }
 

@@ -1,6 +1,6 @@
 //! Cooldowns that must survive a restart: the long ones, written in batches.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use domain::{ChannelId, PersonId};
 
 use crate::db::{Db, Statement, Target, on, sql};
@@ -39,7 +39,7 @@ impl From<Row> for Cooldown {
     }
 }
 
-/// Writes a batch in one transaction; a row that is there takes the new time, one given back ends now.
+/// Writes a batch of different ones in one statement; a row that is there takes the new time.
 ///
 /// # Errors
 /// [`StorageError::Invalid`] for more than 1,000 rows.
@@ -47,20 +47,24 @@ pub async fn save(db: &Db, batch: &[Cooldown]) -> Result<(), StorageError> {
     if batch.len() > BATCH_MAX {
         return Err(StorageError::invalid(format!("at most {BATCH_MAX} cooldowns at once")));
     }
+    let rows: Vec<_> = batch.iter().map(to_row).collect();
+    let rows = serde_json::to_string(&rows)
+        .map_err(|error| StorageError::invalid(format!("cooldowns cannot be stored: {error}")))?;
     let mut tx = db.begin().await?;
-    for cooldown in batch {
-        on!(
-            &mut tx,
-            &UPSERT,
-            execute,
-            cooldown.channel_id.to_string(),
-            &cooldown.command,
-            cooldown.platform_user_id.as_deref().unwrap_or(""),
-            cooldown.person_id.map(|id| id.to_string()),
-            micros(cooldown.expires_at),
-        )?;
-    }
+    on!(&mut tx, &UPSERT, execute, rows)?;
     tx.commit().await
+}
+
+/// An element of [`UPSERT`]'s parameter.
+fn to_row(cooldown: &Cooldown) -> serde_json::Value {
+    serde_json::json!({
+        "channel_id": cooldown.channel_id.to_string(),
+        "command": cooldown.command,
+        "user": cooldown.platform_user_id.as_deref().unwrap_or(""),
+        "person_id": cooldown.person_id.map(|id| id.to_string()),
+        // As the driver writes times, so that they compare as text.
+        "expires_at": micros(cooldown.expires_at).to_rfc3339_opts(SecondsFormat::AutoSi, false),
+    })
 }
 
 /// What still runs in a channel at `now`, at most 10,000, the longest first.
@@ -82,13 +86,17 @@ pub async fn prune(db: &Db, now: DateTime<Utc>, limit: u32) -> Result<u64, Stora
     Ok(n_pruned)
 }
 
-const UPSERT: Statement = sql!(
-    "insert",
-    "cooldowns",
-    "INSERT INTO cooldowns (channel_id, command, platform_user_id, person_id, expires_at) \
-     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (channel_id, command, platform_user_id) \
-     DO UPDATE SET expires_at = excluded.expires_at, person_id = excluded.person_id"
-);
+const UPSERT: Statement = sql!("insert", "cooldowns",
+    sqlite: "INSERT INTO cooldowns (channel_id, command, platform_user_id, person_id, expires_at) \
+        SELECT value ->> 'channel_id', value ->> 'command', value ->> 'user', value ->> 'person_id', \
+        value ->> 'expires_at' FROM json_each($1) WHERE TRUE \
+        ON CONFLICT (channel_id, command, platform_user_id) \
+        DO UPDATE SET expires_at = excluded.expires_at, person_id = excluded.person_id",
+    postgres: "INSERT INTO cooldowns (channel_id, command, platform_user_id, person_id, expires_at) \
+        SELECT c ->> 'channel_id', c ->> 'command', c ->> 'user', c ->> 'person_id', \
+        CAST(c ->> 'expires_at' AS TIMESTAMPTZ) FROM jsonb_array_elements(CAST($1 AS JSONB)) AS c \
+        ON CONFLICT (channel_id, command, platform_user_id) \
+        DO UPDATE SET expires_at = excluded.expires_at, person_id = excluded.person_id");
 
 const LOAD: Statement = sql!(
     "select",

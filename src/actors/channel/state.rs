@@ -51,6 +51,8 @@ pub struct State {
     pub said: SaidOnce,
     /// Boxed: a table of one would make room for four.
     pub seats: HashMap<&'static str, Box<Seat>, RandomState>,
+    /// Cooldowns that began until then are written, if they are long.
+    pub cooldowns_kept: Instant,
     /// Uses of aliases since the last flush.
     pub alias_uses: HashMap<String, i64>,
     /// Lines for the modules that asked for all of them, sent once a turn.
@@ -77,6 +79,7 @@ impl State {
             seen: RecentIds::new(IDS_MAX, IDS_TTL),
             said: SaidOnce::default(),
             seats: HashMap::default(),
+            cooldowns_kept: Instant::now(),
             alias_uses: HashMap::new(),
             lines: Vec::new(),
             lines_sink: None,
@@ -117,7 +120,7 @@ impl State {
             && self.seats.values().all(|seat| seat.is_quiet())
     }
 
-    /// The periodic look: what was lost is ended, idle modules are let go.
+    /// The periodic look: what was lost is ended, idle modules are let go, long cooldowns written.
     pub fn sweep(&mut self) {
         let now = Instant::now();
         let lost: Vec<_> = self
@@ -143,6 +146,7 @@ impl State {
             self.stop_module(module);
         }
         self.gate.prune(now);
+        self.keep_cooldowns(now);
     }
 }
 

@@ -135,6 +135,7 @@ async fn a_channel_is_moved_by_hand_stays_there_and_goes_on_elsewhere_without_it
     let key = format!("twitch:{}", login(7));
     let asked = &nodes[0];
     let from = node_of(asked, &key).await.expect("somebody serves it");
+    assert_eq!(cluster.first_answer(&login(7), "!slow").await, "slowly");
     // Another one than the asked node, which is asked to the end.
     let (to, other) = if from == "b" { ("c", 2) } else { ("b", 1) };
     let (done, said) = command_line(asked, &["cluster", "move", &key, "--to", to]).await;
@@ -149,6 +150,8 @@ async fn a_channel_is_moved_by_hand_stays_there_and_goes_on_elsewhere_without_it
         n_handed_over += node.metric("waddlebot_handoff_seconds_count").await;
     }
     assert!(n_handed_over >= 1.0, "somebody handed it over");
+    let refused = cluster.first_answer(&login(7), "!slow").await;
+    assert!(refused.contains("s left"), "a cooldown goes with its channel: {refused}");
     cluster.is_whole().await;
     for node in &nodes {
         eventually("every node hears of it", async || node_of(node, &key).await.as_deref() == Some(to)).await;

@@ -18,6 +18,14 @@ struct Entry {
     until: Instant,
 }
 
+/// A name that has not run out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Running<'a> {
+    pub key: &'a str,
+    pub began_at: Instant,
+    pub left: Duration,
+}
+
 impl<const MAX: usize> Expiring<MAX> {
     /// Time left. `None`: it is not there or has run out.
     pub fn left(&self, key: &str, now: Instant) -> Option<Duration> {
@@ -47,12 +55,10 @@ impl<const MAX: usize> Expiring<MAX> {
         }
     }
 
-    /// Names that have not run out, with the time left, in no order.
-    pub fn iter(&self, now: Instant) -> impl Iterator<Item = (&str, Duration)> {
-        self.entries
-            .iter()
-            .map(move |(key, entry)| (&**key, entry.until.saturating_duration_since(now)))
-            .filter(|(_, left)| !left.is_zero())
+    /// Names that have not run out, in no order.
+    pub fn iter(&self, now: Instant) -> impl Iterator<Item = Running<'_>> {
+        let entries = self.entries.iter().filter(move |(_, entry)| entry.until > now);
+        entries.map(move |(key, entry)| Running { key, began_at: entry.began_at, left: entry.until - now })
     }
 
     pub fn len(&self) -> usize {

@@ -52,11 +52,11 @@ fn long_ones_survive_a_restart() {
     let now = Instant::now();
     let mut cooldowns = Cooldowns::default();
     cooldowns.reserve("so", "ann", spec(60, 3600), now).unwrap();
-    let stored: Vec<_> = cooldowns.left_over(now, STORED_LEFT_MIN).collect();
-    assert_eq!(stored, [CooldownLeft { command: "so", user: Some("ann"), left: 3600 * SECOND }]);
+    let stored: Vec<_> = cooldowns.left_over(now, 60 * SECOND).collect();
+    assert_eq!(stored, [(now, CooldownLeft { command: "so", user: Some("ann"), left: 3600 * SECOND })]);
 
     let mut restarted = Cooldowns::default();
-    restarted.restore(stored[0], now);
+    restarted.restore(stored[0].1, now);
     assert_eq!(restarted.reserve("so", "ann", spec(60, 3600), now + SECOND), Err(3599 * SECOND));
     assert_eq!(restarted.reserve("so", "bob", spec(60, 3600), now + SECOND), Ok(()));
 }
