@@ -27,6 +27,7 @@ use crate::telemetry::event_log::EventLog;
 mod access;
 mod acting;
 mod answer;
+mod answered;
 mod api;
 mod ask;
 mod changing;

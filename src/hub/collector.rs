@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::Outcome;
 use tokio::sync::oneshot;
 
+use super::answered::Place;
 use crate::messages::{Completion, EventRecord, OutboundReply, Recorder, Reply, ReplySink, What};
 
 /// Most replies of one event.
@@ -23,6 +24,8 @@ struct Open {
     replies: Vec<Reply>,
     /// `None` once the end was told or the caller has gone.
     end: Option<oneshot::Sender<(Completion, Vec<Reply>)>>,
+    /// Where the end is kept for a caller who asks again; `None` for an event without an id.
+    place: Option<Place>,
 }
 
 /// The handler's half of a [`Collector`].
@@ -41,9 +44,9 @@ pub(super) enum Ending {
 }
 
 /// A collector and the half that waits for it.
-pub(super) fn collector(recorder: Arc<Recorder>) -> (Arc<Collector>, Collected) {
+pub(super) fn collector(recorder: Arc<Recorder>, place: Option<Place>) -> (Arc<Collector>, Collected) {
     let (tell, told) = oneshot::channel();
-    let open = Mutex::new(Open { replies: Vec::new(), end: Some(tell) });
+    let open = Mutex::new(Open { replies: Vec::new(), end: Some(tell), place });
     (Arc::new(Collector { open, recorder }), Collected(told))
 }
 
@@ -91,6 +94,9 @@ impl ReplySink for Collector {
             metrics::counter!("waddlebot_lines_handled_total", "platform" => "router").increment(1);
         }
         let replies = std::mem::take(&mut open.replies);
+        if let Some(place) = open.place.take() {
+            place.keep(completion.clone(), replies.clone());
+        }
         // A caller who hung up no longer wants to know.
         drop(end.send((completion.clone(), replies)));
     }
@@ -122,7 +128,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn replies_arrive_in_order_and_at_most_sixteen() {
-        let (sink, collected) = collector(Arc::default());
+        let (sink, collected) = collector(Arc::default(), None);
         for n in 0..20 {
             sink.deliver(reply(&n.to_string()));
         }
@@ -139,7 +145,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_event_that_nobody_ends_ends_with_the_limit() {
-        let (sink, collected) = collector(Arc::default());
+        let (sink, collected) = collector(Arc::default(), None);
         let started = tokio::time::Instant::now();
         assert!(matches!(collected.wait(Duration::from_secs(6)).await, Ending::TimedOut));
         assert_eq!(started.elapsed(), Duration::from_secs(6));
@@ -148,7 +154,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_event_that_is_dropped_ends_at_once() {
-        let (sink, collected) = collector(Arc::default());
+        let (sink, collected) = collector(Arc::default(), None);
         drop(sink);
         assert!(matches!(collected.wait(Duration::from_secs(6)).await, Ending::Dropped));
     }

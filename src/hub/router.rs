@@ -9,6 +9,7 @@ use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
+use super::answered::Answered;
 use super::sessions::Sessions;
 use super::{
     HubDeps, access, answer, api, health, healthz, home, live, metrics, openapi, peers, read_after, readyz,
@@ -21,6 +22,8 @@ pub(super) struct Hub {
     pub deps: Arc<HubDeps>,
     /// Late answers of outside modules.
     pub sessions: Arc<Sessions>,
+    /// How events ended that may be asked for again.
+    pub answered: Arc<Answered>,
     /// Path → label of metrics and logs.
     labels: Arc<HashMap<&'static str, &'static str>>,
     /// Who follows communities.
@@ -33,6 +36,7 @@ impl Hub {
         Self {
             deps: Arc::new(deps),
             sessions: Arc::default(),
+            answered: Arc::default(),
             labels: Arc::new(labels),
             live: Arc::default(),
         }

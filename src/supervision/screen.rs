@@ -15,6 +15,7 @@ pub fn welcome(node: &Node, config: &Config) -> String {
          \x20 !ping                         the bot answers\n\
          \x20 !addcom !hi Hello $(user)     adds a command; then type !hi\n\
          \x20 @ann !hi                      what a viewer called ann would see\n\
+         \x20 !quote add @ann I like ducks  keeps what ann said; then type !quote\n\
          \n\
          For Twitch set three things and start again: WADDLEBOT_PLATFORMS__TWITCH__CHANNELS=yourchannel,\n\
          WADDLEBOT_PLATFORMS__TWITCH__BOT_LOGIN and WADDLEBOT_PLATFORMS__TWITCH__BOT_TOKEN (README: \"Twitch\").\n\

@@ -25,7 +25,8 @@ async fn the_same_message_twice_acts_once() {
     let node = one_channel("").await;
     let (_, first) = node.post("/api/v1/router/events", event("!deaths +", "m1")).await;
     assert!(first.to_string().contains('1'), "{first}");
-    node.post("/api/v1/router/events", event("!deaths +", "m1")).await;
+    let (_, again) = node.post("/api/v1/router/events", event("!deaths +", "m1")).await;
+    assert_eq!(again["data"], first["data"], "whoever lost the answer gets it by asking again");
     let (_, now) = node.post("/api/v1/router/events", event("!deaths", "m2")).await;
     assert!(
         now["data"]["response"].as_str().is_some_and(|text| text.contains('1') && !text.contains('2')),

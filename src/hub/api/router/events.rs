@@ -34,8 +34,9 @@ pub(in crate::hub) struct Handled {
     session_id: String,
     /// Whether a command ran.
     processed: bool,
-    /// How it ended, in the words of `waddlebot_commands_total`: success, silent, cooldown, forbidden, …; `duplicate` when
-    /// the same message came before and did not fail: nothing was done again.
+    /// How it ended, in the words of `waddlebot_commands_total`: success, silent, cooldown, forbidden, …; when the same message
+    /// came before and did not fail nothing is done again: the answer is the first one's, or `duplicate` where that has not
+    /// ended yet, or more than ten minutes ago.
     status: &'static str,
     /// The command's name; absent when the event was no command.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,7 +176,7 @@ fn overloaded(message: &str) -> ApiError {
     ApiError::unavailable("overloaded", message, 1)
 }
 
-/// An event that came before under the same id.
+/// An event that came before under the same id, and whose end is not known here.
 fn unanswered(session_id: CorrelationId) -> Handled {
     Handled {
         success: true,

@@ -9,6 +9,7 @@ use domain::CorrelationId;
 use super::event::{Receipt, RouterEvent};
 use super::{Handled, handled, new_session, overloaded, unanswered};
 use crate::hub::answer::ApiError;
+use crate::hub::answered::{Answered, AskedAs, Place};
 use crate::hub::ask::not_here;
 use crate::hub::collector::{Collected, Ending, collector};
 use crate::hub::router::Hub;
@@ -24,6 +25,9 @@ const EVENT_TIMEOUT: Duration = Duration::from_secs(6);
 pub(super) struct Waiting {
     session_id: CorrelationId,
     collected: Collected,
+    /// `None`: it has no id under which it could come again.
+    asked_as: Option<AskedAs>,
+    answered: Arc<Answered>,
 }
 
 /// Checks an event and puts it into its channel's lane.
@@ -48,7 +52,10 @@ pub(super) fn accept(
     let event = event.into_chat(&slot, receipt)?;
     // Joins the caller's id with the one that every later line about this event carries.
     tracing::debug!(channel.id = %slot.id, event.correlation_id = %session_id, "an event came in");
-    let (sink, collected) = collector(Arc::clone(hub.deps.directory.recorder()));
+    let asked_as = event.message_id.as_deref().map(|id| (slot.id, id.into()));
+    let answered = Arc::clone(&hub.answered);
+    let place = asked_as.clone().map(|asked_as| Place { answered: Arc::clone(&answered), asked_as, session_id });
+    let (sink, collected) = collector(Arc::clone(hub.deps.directory.recorder()), place);
     hub.sessions.open(session_id, Session { channel_id: slot.id, sink: Arc::downgrade(&sink) }, received);
     let class = event.class();
     metrics::counter!("waddlebot_lines_in_total", "platform" => "router").increment(1);
@@ -56,7 +63,9 @@ pub(super) fn accept(
     let offer = hub.deps.directory.route(&slot, delivery, class);
     match offer {
         // What was shed has told its collector so.
-        Offer::Queued { .. } | Offer::Shed { .. } => Ok(Waiting { session_id, collected }),
+        Offer::Queued { .. } | Offer::Shed { .. } => {
+            Ok(Waiting { session_id, collected, asked_as, answered })
+        },
         Offer::Full(_) => Err(overloaded("the channel has too much to do; try again in a moment")),
     }
 }
@@ -69,7 +78,10 @@ impl Waiting {
     pub async fn finish(self) -> Result<Handled, ApiError> {
         match self.collected.wait(EVENT_TIMEOUT).await {
             Ending::Done(completion, replies) => handled(self.session_id, completion, replies),
-            Ending::Dropped => Ok(unanswered(self.session_id)),
+            Ending::Dropped => match self.asked_as.and_then(|asked_as| self.answered.get(&asked_as)) {
+                Some(first) => handled(first.session_id, first.completion.clone(), first.replies.clone()),
+                None => Ok(unanswered(self.session_id)),
+            },
             Ending::TimedOut => Err(ApiError::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 "event_timeout",
