@@ -25,7 +25,7 @@ pub(crate) const USAGE: &str = "usage: waddlebot-bench [--bot PATH] [options]   
   --all-channels-secs N the same on all; default 20
   --stall-secs N        how long a connection's sends are stalled; default 15
   --effects             instead: effects a second with their replies; one command under way in each channel, default 200
-  --services            instead: queue, limiter and cache, as a program uses them; needs --postgres and --redis
+  --services            instead: queue, limiter, cache and quotes, as a program uses them; needs --postgres and --redis
   --postgres URL        a server on which databases may be made; without it --effects measures SQLite only
   --redis URL           a server whose databases 0 to 2 and 13 to 15 may be used
        waddlebot-bench bare-client ADDRESS N_CHANNELS     the twitch-irc client that is measured beside it

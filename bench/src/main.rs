@@ -14,6 +14,7 @@ mod overload;
 mod percentiles;
 mod process;
 mod queue;
+mod quotes;
 mod report;
 mod run;
 mod services;

@@ -94,7 +94,8 @@ fn redis_options(url: &str) -> RedisOptions {
     RedisOptions { url, timeout: REDIS_TIMEOUT, databases: [0, 1, 2] }
 }
 
-async fn open(url: &str) -> io::Result<Db> {
+/// A database with its tables.
+pub(crate) async fn open(url: &str) -> io::Result<Db> {
     let db = Db::open(&StorageOptions::new(url)).await.map_err(io::Error::other)?;
     db.migrate(Clock::System.now()).await.map_err(io::Error::other)?;
     Ok(db)

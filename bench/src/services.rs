@@ -1,12 +1,12 @@
-//! Queue, limiter and cache, measured as a program uses them, with load and servers on the same cores.
+//! Queue, limiter, cache and quotes, measured as a program uses them, with load and servers on the same cores.
 
 use std::io::{Error, Result};
 
 use crate::arguments::Plan;
 use crate::effects::new_database;
-use crate::{limits_and_cache, process, queue};
+use crate::{limits_and_cache, process, queue, quotes};
 
-/// Measures all three and prints their tables.
+/// Measures all and prints their tables.
 pub(crate) async fn report(plan: &Plan) -> Result<(String, Option<String>)> {
     let (Some(postgres), Some(redis)) = (&plan.postgres, &plan.redis) else {
         return Err(Error::other("--services needs --postgres and --redis"));
@@ -15,7 +15,12 @@ pub(crate) async fn report(plan: &Plan) -> Result<(String, Option<String>)> {
     let limits = limits_and_cache::run(redis).await?;
     eprintln!("queue");
     let queue = queue::run(&new_database(postgres)?, redis).await?;
+    eprintln!("quotes");
+    let quotes = quotes::run(&new_database(postgres)?).await?;
     let machine = process::machine()?;
-    let out = format!("{machine}\n\n`{}`\n\n{limits}\n{queue}", plan.command.replace(postgres.as_str(), "…"));
+    let out = format!(
+        "{machine}\n\n`{}`\n\n{limits}\n{queue}\n{quotes}",
+        plan.command.replace(postgres.as_str(), "…")
+    );
     Ok((out, None))
 }

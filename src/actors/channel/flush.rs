@@ -24,7 +24,8 @@ impl State {
     pub fn keep_cooldowns(&mut self, now: Instant) {
         let Some(settled) = now.checked_sub(super::CALL_LOST_AFTER) else { return };
         let since = std::mem::replace(&mut self.cooldowns_kept, settled);
-        let rows = self.running_cooldowns(KEPT_WHILE_RUNNING, |began_at| began_at > since && began_at <= settled);
+        let rows =
+            self.running_cooldowns(KEPT_WHILE_RUNNING, |began_at| began_at > since && began_at <= settled);
         if rows.is_empty() {
             return;
         }

@@ -330,17 +330,3 @@ async fn searching_and_drawing_stay_quick_among_many_quotes() {
     })
     .await;
 }
-
-#[tokio::test]
-#[ignore = "fills 100,000 quotes twice; prints the figures of docs/benchmarks.md"]
-async fn a_hundred_thousand_quotes_are_searched_within_20_ms_and_drawn_within_2_ms() {
-    on_both(|db| async move {
-        let (search, random) = timed(&db, 100_000).await;
-        eprintln!("100,000 quotes: search p99 {search:?}, random p99 {random:?}");
-        assert!(
-            search < Duration::from_millis(20) && random < Duration::from_millis(2),
-            "{search:?} {random:?}"
-        );
-    })
-    .await;
-}

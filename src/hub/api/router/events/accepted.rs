@@ -54,7 +54,8 @@ pub(super) fn accept(
     tracing::debug!(channel.id = %slot.id, event.correlation_id = %session_id, "an event came in");
     let asked_as = event.message_id.as_deref().map(|id| (slot.id, id.into()));
     let answered = Arc::clone(&hub.answered);
-    let place = asked_as.clone().map(|asked_as| Place { answered: Arc::clone(&answered), asked_as, session_id });
+    let place =
+        asked_as.clone().map(|asked_as| Place { answered: Arc::clone(&answered), asked_as, session_id });
     let (sink, collected) = collector(Arc::clone(hub.deps.directory.recorder()), place);
     hub.sessions.open(session_id, Session { channel_id: slot.id, sink: Arc::downgrade(&sink) }, received);
     let class = event.class();
@@ -65,7 +66,7 @@ pub(super) fn accept(
         // What was shed has told its collector so.
         Offer::Queued { .. } | Offer::Shed { .. } => {
             Ok(Waiting { session_id, collected, asked_as, answered })
-        },
+        }
         Offer::Full(_) => Err(overloaded("the channel has too much to do; try again in a moment")),
     }
 }
