@@ -77,7 +77,10 @@ async fn watch(world: &World, victim: &Victim, since: Instant, seen: &mut Seen) 
         });
     }
     match world.taken_over(&victim.incarnation, since, PATIENCE).await {
-        Some(took) => seen.taken_over.push(took),
+        Some(took) => {
+            eprintln!("  taken over after {} ms", took.as_millis());
+            seen.taken_over.push(took);
+        }
         None => seen.n_never += 1,
     }
     while let Some(answer) = asked.join_next().await {
