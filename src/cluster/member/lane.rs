@@ -78,7 +78,11 @@ impl Asking {
     }
 
     async fn ask(&mut self, ask: &Ask) -> Result<Answer, StorageError> {
-        cluster::ask(self.connected().await?, ask).await
+        let answer = cluster::ask(self.connected().await?, ask).await;
+        if let Ask::Bury { victim, evidence, .. } = ask {
+            tracing::info!(%victim, ?evidence, ?answer, "asked the database to take a process for dead");
+        }
+        answer
     }
 
     async fn accuse(&mut self, suspicions: Vec<Suspicion>) -> Result<(), StorageError> {
