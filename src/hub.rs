@@ -37,6 +37,7 @@ mod health;
 mod healthz;
 mod home;
 mod input;
+mod live;
 mod metrics;
 mod openapi;
 mod page;

@@ -90,24 +90,19 @@ impl Node {
         let recorder = metric_names::install()?;
         let background = TaskTracker::new();
         let redis = boot::redis(&config, &background).await?;
-        let incarnation = Incarnation(rand::make_rng::<SmallRng>().random());
-        let db = boot::open_storage(&config, config.cluster.enabled.then_some(incarnation)).await?;
-        let poll_slots = boot::poll_slots(&config, &db, incarnation).await?;
+        let me = Incarnation(rand::make_rng::<SmallRng>().random());
+        let db = boot::open_storage(&config, config.cluster.enabled.then_some(me)).await?;
+        let poll_slots = boot::poll_slots(&config, &db, me).await?;
 
         let spawner = Arc::new(NodeSpawner::default());
         let sampler = memory::Sampler::open(&config.limits)?;
         let events = boot::event_log(&config);
         let notes = Arc::clone(&events.recorder);
         let directory = boot::directory(&config, sampler.memory(), notes, Arc::clone(&spawner));
-        let (directory, clustering) = clustering::join(&config, incarnation, directory, &background).await?;
+        let (directory, clustering) = clustering::join(&config, (&db, me), directory, &background).await?;
         let (http, urls) = boot::http_clients(&config)?;
-        let services = boot::services(
-            &config,
-            (db, urls),
-            (directory, events),
-            (Arc::clone(&spawner), incarnation),
-            poll_slots,
-        );
+        let services =
+            boot::services(&config, (db, urls), (directory, events), (Arc::clone(&spawner), me), poll_slots);
         let services = Arc::new(services);
         spawner.serve(Arc::clone(&services));
         boot::prepare(&config, &services, options.console).await?;

@@ -3,6 +3,7 @@
 mod caller;
 mod database;
 mod faults;
+mod frozen;
 mod held;
 mod ledger;
 mod links;
@@ -152,6 +153,7 @@ async fn scenarios(plan: &Plan, world: &mut World) -> Result<Vec<Line>> {
     }
     if plan.n_stops > 0 {
         lines.add(faults::stops(world, plan.n_stops).await?);
+        lines.add(frozen::wakes(world, plan.n_stops.div_ceil(5)).await?);
     }
     if plan.n_cuts > 0 {
         lines.add(faults::cuts(world, plan.n_cuts).await?);

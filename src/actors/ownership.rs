@@ -253,8 +253,8 @@ impl Ownership {
     }
 
     async fn want_partitions(&self) {
-        let place = || Place { role: Role::Channels, affinity: None, pin: None };
-        let wanted = (0..Partition::COUNT).map(|number| (OwnedKey(format!("{QUEUE}{number}")), place()));
+        let keys = (0..Partition::COUNT).map(|number| OwnedKey(format!("{QUEUE}{number}")));
+        let wanted = keys.map(|key| (key.clone(), Place::of(Role::Channels, &key)));
         self.member.tell(Input::Wanted(wanted.collect())).await;
     }
 

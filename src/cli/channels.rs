@@ -11,6 +11,7 @@ use super::client::Client;
 use super::output::{Failure, field, print_json, say, say_part, table, tell, tell_part};
 
 mod looking_back;
+mod watching;
 
 /// Keys sent in one call.
 const KEYS_PER_CALL: usize = 500;
@@ -46,6 +47,8 @@ pub enum ChannelsCommand {
     },
     /// Say why the bot did, or did not, answer
     Why(looking_back::WhyArgs),
+    /// Show what the bot does in a channel while it does it
+    Watch(watching::WatchArgs),
     /// Keep all lines of a channel, with their texts, for a while
     Record(looking_back::RecordArgs),
     /// Show what today's configuration would do with recorded lines
@@ -67,6 +70,7 @@ pub(super) async fn run(client: &Client, command: ChannelsCommand, json: bool) -
         ChannelsCommand::List => list(client, json).await,
         ChannelsCommand::Import { file } => import(client, &file, json).await,
         ChannelsCommand::Why(args) => looking_back::why(client, &args, json).await,
+        ChannelsCommand::Watch(args) => watching::watch(client, &args, json).await,
         ChannelsCommand::Record(args) => looking_back::record(client, &args, json).await,
         ChannelsCommand::Replay(args) => looking_back::replay(client, &args, json).await,
     }

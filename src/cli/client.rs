@@ -27,6 +27,23 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Time for what has no end.
+const FOLLOW_TIMEOUT: Duration = Duration::from_hours(30 * 24);
+
+/// An answer without an end, in pieces.
+#[derive(Debug)]
+pub(super) struct Following<'a> {
+    client: &'a Client,
+    response: reqwest::Response,
+}
+
+impl Following<'_> {
+    /// The next piece; `None` when the node ended it.
+    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, Failure> {
+        self.response.chunk().await.map_err(|error| self.client.unreachable(&error))
+    }
+}
+
 /// A node, and what opens its API.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -99,6 +116,22 @@ impl Client {
         }
     }
 
+    /// Begins to read what has no end.
+    pub async fn follow(&self, path: &[&str]) -> Result<Following<'_>, Failure> {
+        let request = self.request(Method::GET, path)?.timeout(FOLLOW_TIMEOUT);
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(Following { client: self, response });
+        }
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        Err(Failure::said(refusal(
+            status,
+            &serde_json::from_slice(&bytes).unwrap_or_default(),
+            self.base.as_str(),
+        )))
+    }
+
     /// One call; the answer's `data`, or the node's own words about what was wrong.
     async fn call(
         &self,
@@ -107,14 +140,7 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
-        let mut url = self.base.clone();
-        url.path_segments_mut()
-            .map_err(|()| Failure::said("the node's address must be http://HOST:PORT"))?
-            .pop_if_empty()
-            .extend(["api", "v1"])
-            .extend(path);
-        let mut request =
-            self.http.request(method, url).header("X-Service-Key", self.key.expose_secret()).query(query);
+        let mut request = self.request(method, path)?.query(query);
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -126,6 +152,16 @@ impl Client {
             return Ok(answer["data"].take());
         }
         Err(Failure::said(refusal(status, &answer, self.base.as_str())))
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> Result<reqwest::RequestBuilder, Failure> {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .map_err(|()| Failure::said("the node's address must be http://HOST:PORT"))?
+            .pop_if_empty()
+            .extend(["api", "v1"])
+            .extend(path);
+        Ok(self.http.request(method, url).header("X-Service-Key", self.key.expose_secret()))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {

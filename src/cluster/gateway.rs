@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use domain::ChannelId;
 use membership::ask::{Role, View};
-use membership::{Incarnation, NodeId, OwnedKey, Place, Placement};
+use membership::{Incarnation, NodeId, Place, Placement};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -134,17 +134,17 @@ impl Gateway {
 
     /// The other node that a channel's pin or the ring names. `None`: this one, or nobody.
     pub fn owner(&self, id: ChannelId) -> Option<Peer> {
-        let node = self.placed_at(id, &self.0.roster.place(id)?)?;
+        let node = self.placed_at(&self.0.roster.place(id)?)?;
         self.peers().into_iter().find(|peer| peer.node == node)
     }
 
     /// The node that the ring names for a channel without its pin. `None`: nobody.
     pub fn owner_unpinned(&self, id: ChannelId) -> Option<NodeId> {
-        self.placed_at(id, &Place { pin: None, ..self.0.roster.place(id)? })
+        self.placed_at(&Place { pin: None, ..self.0.roster.place(id)? })
     }
 
-    fn placed_at(&self, id: ChannelId, place: &Place) -> Option<NodeId> {
-        self.placed().1.owner(&OwnedKey(format!("channel:{id}")), place).cloned()
+    fn placed_at(&self, place: &Place) -> Option<NodeId> {
+        self.placed().1.owner(place).cloned()
     }
 
     /// The nodes that can own channels, this one too.
@@ -225,8 +225,11 @@ impl Gateway {
         tokio::time::sleep(LAST_ANSWERS).await;
     }
 
-    /// Begins to ask a peer whose answer has no end.
-    pub(super) async fn begin(&self, peer: &Peer, call: PeerCall) -> Result<reqwest::Response, PeerError> {
+    /// Begins to ask a peer whose answer has no end. [`PeerCall::limit`] is the caller's to keep.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached.
+    pub async fn begin(&self, peer: &Peer, call: PeerCall) -> Result<reqwest::Response, PeerError> {
         let Inner { client, scheme, cookie, .. } = &*self.0;
         let url = format!("{scheme}://{}{}", peer.address, call.path);
         let request = client.request(call.method, url).headers(call.headers).body(call.body);

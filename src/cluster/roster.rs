@@ -1,12 +1,15 @@
 //! Every channel of the cluster, whoever owns it: small enough that a node knows a hundred thousand of others.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use domain::{ChannelId, ChannelKey, CommunityId, Platform};
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use membership::ask::Role;
-use membership::{NodeId, Place};
+use membership::{Affinity, NodeId, Place};
 use storage::ChangeScope;
 use storage::channels::Channel;
 
@@ -25,11 +28,66 @@ struct Known {
 
 #[derive(Debug, Default)]
 struct Maps {
-    by_id: HashMap<ChannelId, Known, RandomState>,
-    /// By login, and by the platform's id where it is known.
-    by_name: HashMap<(Platform, Box<str>), ChannelId, RandomState>,
+    by_id: ById,
+    by_login: Names,
+    by_platform_id: Names,
     /// Channels that an operator tied to a node.
     pins: HashMap<ChannelId, NodeId, RandomState>,
+}
+
+/// Finds channels by a name, which stands in their [`Known`] only.
+#[derive(Debug, Default)]
+struct Names {
+    ids: HashTable<ChannelId>,
+    hasher: RandomState,
+}
+
+type ById = HashMap<ChannelId, Known, RandomState>;
+/// Which of a channel's names is meant.
+type NameOf = fn(&Known) -> Option<&str>;
+const LOGIN: NameOf = |known| Some(&known.login);
+const PLATFORM_ID: NameOf = |known| known.platform_id.as_deref();
+
+impl Names {
+    fn hash(&self, platform: Platform, name: &str) -> u64 {
+        self.hasher.hash_one((platform, name))
+    }
+
+    fn find(&self, by_id: &ById, name_of: NameOf, (platform, name): (Platform, &str)) -> Option<ChannelId> {
+        let has_it = |id: &ChannelId| {
+            by_id.get(id).is_some_and(|known| known.platform == platform && name_of(known) == Some(name))
+        };
+        self.ids.find(self.hash(platform, name), has_it).copied()
+    }
+
+    /// The name is this channel's from now on. The channel and who had the name before are in `by_id`.
+    fn insert(&mut self, by_id: &ById, name_of: NameOf, id: ChannelId) {
+        let Some(known) = by_id.get(&id) else { return };
+        let Some(name) = name_of(known) else { return };
+        let hash = self.hash(known.platform, name);
+        let same = |other: &ChannelId| {
+            by_id
+                .get(other)
+                .is_some_and(|other| other.platform == known.platform && name_of(other) == Some(name))
+        };
+        let hasher = &self.hasher;
+        let rehash = |id: &ChannelId| {
+            by_id
+                .get(id)
+                .map_or(0, |known| hasher.hash_one((known.platform, name_of(known).unwrap_or_default())))
+        };
+        match self.ids.entry(hash, same, rehash) {
+            Entry::Occupied(mut taken) => *taken.get_mut() = id,
+            Entry::Vacant(free) => drop(free.insert(id)),
+        }
+    }
+
+    /// Forgets the channel under that name; a name that another channel took meanwhile is that one's.
+    fn remove(&mut self, (platform, name): (Platform, &str), id: ChannelId) {
+        if let Ok(found) = self.ids.find_entry(self.hash(platform, name), |found| *found == id) {
+            found.remove();
+        }
+    }
 }
 
 /// Of which channels the storage may say something new.
@@ -97,10 +155,10 @@ impl Roster {
             maps.forget(id);
             let affinity = (affinity_key != format!("{platform}:{login}")).then(|| affinity_key.into());
             let (login, platform_id) = (Box::from(login), platform_id.map(Box::from));
-            for name in [Some(&login), platform_id.as_ref()].into_iter().flatten() {
-                maps.by_name.insert((platform, Box::clone(name)), id);
-            }
             maps.by_id.insert(id, Known { community_id, platform, login, platform_id, affinity });
+            let Maps { by_id, by_login, by_platform_id, .. } = &mut *maps;
+            by_login.insert(by_id, LOGIN, id);
+            by_platform_id.insert(by_id, PLATFORM_ID, id);
         }
     }
 
@@ -139,13 +197,16 @@ impl Roster {
         let maps = self.read();
         let known = maps.by_id.get(&id)?;
         let own = || format!("{}:{}", known.platform, known.login);
-        let affinity = Some(known.affinity.as_deref().map_or_else(own, str::to_owned));
-        Some(Place { role: Role::Channels, affinity, pin: maps.pins.get(&id).cloned() })
+        let affinity = known.affinity.as_deref().map_or_else(|| Affinity::of(&own()), Affinity::of);
+        Some(Place { role: Role::Channels, affinity, pin: maps.pins.get(&id).cloned().map(Box::new) })
     }
 
     /// Finds a channel by login or platform id.
     pub fn find(&self, key: &ChannelKey) -> Option<ChannelId> {
-        self.read().by_name.get(&(key.platform(), key.name().into())).copied()
+        let maps = self.read();
+        let name = (key.platform(), key.name());
+        let by_login = maps.by_login.find(&maps.by_id, LOGIN, name);
+        by_login.or_else(|| maps.by_platform_id.find(&maps.by_id, PLATFORM_ID, name))
     }
 
     /// Ids in no order.
@@ -173,12 +234,9 @@ impl Roster {
 impl Maps {
     fn forget(&mut self, id: ChannelId) -> bool {
         let Some(known) = self.by_id.remove(&id) else { return false };
-        for name in [Some(known.login), known.platform_id].into_iter().flatten() {
-            let key = (known.platform, name);
-            // A name that another channel took meanwhile is that one's.
-            if self.by_name.get(&key) == Some(&id) {
-                self.by_name.remove(&key);
-            }
+        self.by_login.remove((known.platform, &known.login), id);
+        if let Some(platform_id) = &known.platform_id {
+            self.by_platform_id.remove((known.platform, platform_id), id);
         }
         true
     }
@@ -228,7 +286,22 @@ mod tests {
         );
         assert_eq!(roster.len(), 1);
         let bob = ChannelId(Ulid::from(2_u128));
-        assert_eq!(roster.place(bob).unwrap().affinity.as_deref(), Some("twitch:ann"));
+        assert_eq!(roster.place(bob).unwrap().affinity, Affinity::of("twitch:ann"));
+    }
+
+    #[test]
+    fn thousands_are_found_after_each_was_renamed_and_half_were_removed() {
+        let roster = Roster::default();
+        let named = |n: u128, what: &str| channel(n, &format!("{what}{n}"), Some(&format!("{n}")));
+        (0..3_000).for_each(|n| roster.add([named(n, "old")]));
+        roster.add((0..3_000).map(|n| named(n, "new")));
+        (0..3_000).filter(|n| n % 2 == 1).for_each(|n| assert!(roster.remove(ChannelId(Ulid::from(n)))));
+        for n in 0..3_000 {
+            let there = (n % 2 == 0).then_some(n);
+            assert_eq!(found(&roster, &format!("new{n}")), there);
+            assert_eq!(found(&roster, &format!("{n}")), there);
+            assert_eq!(found(&roster, &format!("old{n}")), None);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub(super) mod audit;
 pub(super) mod channels;
 pub(super) mod cluster;
 pub(super) mod commands;
+pub(super) mod communities;
 pub(super) mod memories;
 pub(super) mod modules;
 pub(super) mod queue;

@@ -45,6 +45,7 @@ use super::{api, health, healthz, home, metrics, readyz};
         api::channels::recording::remove,
         api::channels::replay::create,
         api::modules::list,
+        api::communities::live::show,
         api::audit::list,
         api::queue::show,
         api::queue::dead::list,

@@ -11,7 +11,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::sessions::Sessions;
 use super::{
-    HubDeps, access, answer, api, health, healthz, home, metrics, openapi, peers, read_after, readyz, trace,
+    HubDeps, access, answer, api, health, healthz, home, live, metrics, openapi, peers, read_after, readyz,
+    trace,
 };
 
 /// What every endpoint is given.
@@ -22,12 +23,19 @@ pub(super) struct Hub {
     pub sessions: Arc<Sessions>,
     /// Path → label of metrics and logs.
     labels: Arc<HashMap<&'static str, &'static str>>,
+    /// Who follows communities.
+    pub live: Arc<live::Places>,
 }
 
 impl Hub {
     pub fn new(deps: HubDeps) -> Self {
         let labels = table().iter().map(|row| (row.path, row.path)).collect();
-        Self { deps: Arc::new(deps), sessions: Arc::default(), labels: Arc::new(labels) }
+        Self {
+            deps: Arc::new(deps),
+            sessions: Arc::default(),
+            labels: Arc::new(labels),
+            live: Arc::default(),
+        }
     }
 
     /// The table's own text of a matched path, which lives as long as the program.
@@ -101,6 +109,7 @@ pub(super) fn table() -> Vec<Endpoint> {
         keyed(M::POST, "/api/v1/channels/{key}/recording", api::channels::recording::create),
         keyed(M::DELETE, "/api/v1/channels/{key}/recording", api::channels::recording::remove),
         keyed(M::POST, "/api/v1/channels/{key}/replay", api::channels::replay::create),
+        keyed(M::GET, "/api/v1/communities/{community}/live", api::communities::live::show),
         keyed(M::GET, "/api/v1/modules", api::modules::list),
         keyed(M::GET, "/api/v1/audit", api::audit::list),
         keyed(M::GET, "/api/v1/queue", api::queue::show),

@@ -39,6 +39,19 @@ struct Slab {
     n_unwritten: usize,
     /// Went before the store had them, and no mark tells so yet.
     n_lost: u64,
+    /// Up to this id nothing is here any more.
+    gone_to: i64,
+}
+
+/// What a follower finds: see [`Recorder::after`].
+#[derive(Debug)]
+pub struct Found {
+    /// The oldest first.
+    pub records: Vec<Logged>,
+    /// Where the next look begins.
+    pub seen_to: i64,
+    /// False when records after the last look went before this one.
+    pub is_whole: bool,
 }
 
 /// The node's memory of what happened.
@@ -96,6 +109,7 @@ impl Recorder {
                 slab.n_unwritten -= 1;
                 slab.n_lost += 1;
             }
+            slab.gone_to = oldest.id;
             gone.push(oldest);
         }
         drop(slab);
@@ -151,6 +165,15 @@ impl Recorder {
         found.take(max).cloned().collect()
     }
 
+    /// The records after an id, which are to come next for who follows the node; looks at `max` at most.
+    pub fn after(&self, id: i64, max: usize) -> Found {
+        let slab = lock(&self.slab);
+        let first = slab.records.partition_point(|logged| logged.id <= id);
+        let records: Vec<_> = slab.records.range(first..).take(max).cloned().collect();
+        let seen_to = records.last().map_or(id.max(slab.gone_to), |logged| logged.id);
+        Found { records, seen_to, is_whole: slab.gone_to <= id }
+    }
+
     /// Bytes that all records take, about.
     pub fn bytes(&self) -> usize {
         lock(&self.slab).bytes
@@ -201,6 +224,24 @@ mod tests {
         assert_eq!(recorder.newest(0..first[2].id, 10, |_| true).len(), 2);
         let ids: Vec<_> = recorder.newest(0..i64::MAX, 10, |_| true).iter().map(|logged| logged.id).collect();
         assert!(ids.is_sorted_by(|a, b| a > b), "ids grow");
+    }
+
+    #[test]
+    fn who_follows_sees_each_record_once_in_order_and_is_told_of_what_went_unseen() {
+        let recorder = small(10_000);
+        (0..20).for_each(|n| recorder.note(started(n)));
+        let first = recorder.after(0, 15);
+        assert_eq!((first.records.len(), first.is_whole), (15, true));
+        let rest = recorder.after(first.seen_to, 15);
+        assert_eq!((rest.records.len(), rest.is_whole), (5, true));
+        assert_eq!(*rest.records[0].record, started(15));
+        let none = recorder.after(rest.seen_to, 15);
+        assert_eq!((none.records.len(), none.seen_to, none.is_whole), (0, rest.seen_to, true));
+
+        (20..1_000).for_each(|n| recorder.note(started(n)));
+        let late = recorder.after(rest.seen_to, 1_000);
+        assert!(!late.is_whole && late.records.len() < 100);
+        assert!(recorder.after(late.seen_to, 1_000).is_whole, "told once");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use domain::PartitionSet;
 use membership::ask::{Newcomer, Role};
 use membership::{Incarnation, Input, NodeId, Timings};
 use secrecy::SecretString;
+use storage::Db;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -49,14 +50,25 @@ pub struct Clustering {
 }
 
 /// Makes the directory one of a cluster, if the configuration says so, and begins to join.
+///
+/// # Errors
+/// When it cannot begin, or when a node of the cluster speaks another version than this program.
 pub async fn join(
     config: &Config,
-    incarnation: Incarnation,
+    (db, incarnation): (&Db, Incarnation),
     directory: Directory,
     background: &TaskTracker,
 ) -> anyhow::Result<(Arc<Directory>, Option<Arc<Clustering>>)> {
     if !config.cluster.enabled {
         return Ok((Arc::new(directory), None));
+    }
+    if let Some((node, oldest, newest)) = storage::cluster::stranger(db, PROTOCOL).await? {
+        anyhow::bail!(
+            "cluster: {node} speaks versions {oldest} to {newest} of the protocol between nodes, this program {} to {}; \
+             upgrade by way of a version that speaks both",
+            PROTOCOL.0,
+            PROTOCOL.1
+        );
     }
     let (gate, roster) = (Arc::new(SendGate::shut()), Arc::new(Roster::default()));
     let directory = directory.in_cluster(Arc::clone(&gate), Arc::clone(&roster));

@@ -235,6 +235,13 @@ impl Node {
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
+    /// The answer to a GET, which may have no end.
+    pub async fn follow(&self, path: &str) -> reqwest::Response {
+        let request =
+            self.client.get(format!("{}{path}", self.url)).header("X-Service-Key", self.service_key());
+        request.send().await.expect("the hub answers")
+    }
+
     /// A GET with one header and no key.
     pub async fn raw_get(&self, path: &str, header: &str, value: &str) -> reqwest::Response {
         let request = self.client.get(format!("{}{path}", self.url)).header(header, value);

@@ -42,14 +42,14 @@ pub(crate) struct Seen {
 }
 
 /// A node that is about to be lost.
-struct Victim {
-    number: usize,
-    incarnation: String,
-    channels: Vec<String>,
+pub(crate) struct Victim {
+    pub(crate) number: usize,
+    pub(crate) incarnation: String,
+    pub(crate) channels: Vec<String>,
     connections: HashSet<u64>,
 }
 
-async fn choose(world: &World) -> Result<Victim> {
+pub(crate) async fn choose(world: &World) -> Result<Victim> {
     tokio::time::sleep(CALM).await;
     let (number, incarnation) = world.heaviest().await?;
     let channels = world.channels_of(&incarnation).await?;

@@ -105,10 +105,16 @@ impl Ledger {
             let token = line.text.rsplit(' ').next().unwrap_or_default();
             match books.said.get_mut(token) {
                 Some(said) => {
+                    if said.login != line.channel_login {
+                        eprintln!("{token} was asked in {}, answered: {line:?}", said.login);
+                    }
                     let (at, connection) = (line.at, line.connection);
                     said.replies.push(Reply { at, connection, login: line.channel_login });
                 }
-                None if is_token(token) => books.n_unasked += 1,
+                None if is_token(token) => {
+                    eprintln!("nobody asked for {line:?}");
+                    books.n_unasked += 1;
+                }
                 None => books.n_refusals += 1,
             }
         }
@@ -153,9 +159,8 @@ impl Ledger {
                 .await
                 .map_err(Error::other)?;
         let sum = "SELECT CAST(COALESCE(sum(value), 0) AS BIGINT) FROM counters WHERE name = 'ledger'";
-        let strays = "SELECT count(*) FROM chaos_strays";
         let (sum,): (i64,) = sqlx::query_as(sum).fetch_one(pool).await.map_err(Error::other)?;
-        let (n_strays,): (i64,) = sqlx::query_as(strays).fetch_one(pool).await.map_err(Error::other)?;
+        let n_strays = n_strays(pool).await?;
         let n_effects = i64::try_from(entries.len()).map_err(Error::other)?;
         let entries: HashSet<String> = entries.into_iter().map(|(token,)| token).collect();
         let books = self.books();
@@ -189,4 +194,11 @@ impl Ledger {
 /// A kind and a number.
 fn is_token(word: &str) -> bool {
     word.split_once('-').is_some_and(|(kind, number)| !kind.is_empty() && number.parse::<usize>().is_ok())
+}
+
+/// Entries whose writer did not own the channel when it committed.
+pub(crate) async fn n_strays(pool: &PgPool) -> Result<i64> {
+    let counted: (i64,) =
+        sqlx::query_as("SELECT count(*) FROM chaos_strays").fetch_one(pool).await.map_err(Error::other)?;
+    Ok(counted.0)
 }

@@ -134,6 +134,8 @@ impl Node {
         command.arg(&setting.bot).arg("run").arg("--config").arg(file);
         if setting.is_fence_off {
             command.env("WADDLEBOT_TEST_FENCE", "off");
+            // A module's own limit would end what the fence is to end.
+            command.env("WADDLEBOT_LIMITS__MODULE_TIMEOUT_MS", "5000");
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(self.log_file()?).kill_on_drop(true);
         self.child = Some(command.spawn()?);

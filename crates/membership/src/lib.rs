@@ -17,5 +17,5 @@ mod timings;
 pub use ids::{DbTime, Epoch, Incarnation, MonotonicUs, NodeId, OwnedKey};
 pub use machine::{Input, Lane, Machine, Output};
 pub use placement::{Place, Placement};
-pub use ring::{Ring, VIRTUAL_NODES};
+pub use ring::{Affinity, Ring, VIRTUAL_NODES};
 pub use timings::Timings;

@@ -199,7 +199,7 @@ impl Machine {
 
     /// The node that should own the key by the view; `None` where nobody can or nobody should.
     pub fn owner(&self, key: &OwnedKey) -> Option<&NodeId> {
-        self.rings.owner(key, self.keys.place(key)?)
+        self.rings.owner(self.keys.place(key)?)
     }
 
     /// The epoch under which this node owns the key and serves it; `None` where it does not.

@@ -24,6 +24,20 @@ const PROBES: u64 = 5;
 /// Points that one node has at most, whatever its weight.
 const POINTS_MAX: u64 = 15_000;
 
+/// Where keys ask: those of one affinity fall to one node. A hash, since a node knows it of each key of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Affinity(u64, u64);
+
+impl Affinity {
+    /// That of a text; a key that goes with no other has its own name for it.
+    pub fn of(text: &str) -> Self {
+        let mut hasher = SipHasher24::new();
+        hasher.write(text.as_bytes());
+        let hash = hasher.finish128();
+        Self(hash.h1, hash.h2)
+    }
+}
+
 /// The nodes of one role on a circle.
 #[derive(Clone, Debug, Default)]
 pub struct Ring {
@@ -50,12 +64,10 @@ impl Ring {
     }
 
     /// The node that a key of this affinity falls to; `None` on an empty ring. O(log n).
-    pub fn owner(&self, affinity: &str) -> Option<&NodeId> {
-        let mut hasher = SipHasher24::new();
-        hasher.write(affinity.as_bytes());
-        let hash = hasher.finish128();
+    pub fn owner(&self, affinity: Affinity) -> Option<&NodeId> {
+        let Affinity(first, step) = affinity;
         (0..PROBES)
-            .filter_map(|probe| self.next(hash.h1.wrapping_add((hash.h2 | 1).wrapping_mul(probe))))
+            .filter_map(|probe| self.next(first.wrapping_add((step | 1).wrapping_mul(probe))))
             .min()
             .map(|(_, node)| &self.nodes[usize::from(node)])
     }

@@ -149,7 +149,8 @@ impl World {
         };
         for n in 0..6 {
             let role = if n == 5 { Role::Platforms } else { Role::Channels };
-            world.wanted.insert(OwnedKey(format!("key:{n}")), Place { role, affinity: None, pin: None });
+            let key = OwnedKey(format!("key:{n}"));
+            world.wanted.insert(key.clone(), Place::of(role, &key));
         }
         for node in 0..3 {
             let within = world.rng.random_range(0..300 * MS);

@@ -19,7 +19,7 @@ mod views;
 
 pub use lease::{ASK_LIMIT, CONNECT_LIMIT, LeaseConnection, application_name};
 pub use owners::CLAIM_MAX;
-pub use report::{ClusterReport, NodeReport, OwnerReport, owner, report};
+pub use report::{ClusterReport, NodeReport, OwnerReport, owner, report, stranger};
 pub use views::VIEWS_KEPT;
 
 pub(crate) use lease::{QueryOf, STATEMENTS as LEASE_STATEMENTS};

@@ -89,10 +89,10 @@ const MIGRATIONS: &[Migration] = &[
         oldest_program: 1,
     },
     Migration {
-        version: 10,
+        version: 9,
         description: "quotes",
-        sqlite: include_str!("../../../migrations/sqlite/0010_quotes.sql"),
-        postgres: include_str!("../../../migrations/postgres/0010_quotes.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0009_quotes.sql"),
+        postgres: include_str!("../../../migrations/postgres/0009_quotes.sql"),
         oldest_program: 1,
     },
     Migration {

@@ -164,6 +164,21 @@ impl Db {
         self.inner.is_fence_off.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
+    /// Has a living node say that it speaks those versions of the protocol between nodes, both included.
+    ///
+    /// # Errors
+    /// [`StorageError::Invalid`] on `SQLite`.
+    pub async fn set_protocol(&self, node: &str, oldest: i64, newest: i64) -> Result<(), StorageError> {
+        let Pools::Pg(pool) = self.pools() else {
+            return Err(StorageError::invalid("a cluster is on PostgreSQL"));
+        };
+        let change =
+            "UPDATE nodes SET protocol_min = $2, protocol_max = $3 WHERE node_id = $1 AND state <> 'dead'";
+        let changed = sqlx::query(change).bind(node).bind(oldest).bind(newest).execute(&**pool).await;
+        assert_eq!(changed.expect("the statement is right").rows_affected(), 1, "{node} lives");
+        Ok(())
+    }
+
     /// Makes the `SQLite` database refuse every write, as a read-only disk would.
     ///
     /// # Errors

@@ -188,7 +188,7 @@ pub(in crate::hub) async fn create(
 }
 
 /// The channel as the storage has it, unless it was removed.
-async fn stored(hub: &Hub, key: &ChannelKey) -> Result<Option<Channel>, ApiError> {
+pub(in crate::hub) async fn stored(hub: &Hub, key: &ChannelKey) -> Result<Option<Channel>, ApiError> {
     Ok(storage::channels::by_key(&hub.deps.db, key).await?.filter(|channel| channel.is_active))
 }
 

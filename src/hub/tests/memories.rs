@@ -49,8 +49,8 @@ async fn quotes_are_kept_listed_searched_shown_drawn_and_counted() {
         assert_eq!(node.call("GET", &format!("{ANN}/random"), None).await.0, 200);
         let (_, categories) = node.call("GET", &format!("{ANN}/categories"), None).await;
         assert_eq!(categories["data"]["items"], json!([{ "category": "fun", "count": 1 }]));
-        let (_, stats) = node.call("GET", &format!("{ANN}/stats"), None).await;
-        assert_eq!((&stats["data"]["total_quotes"], &stats["data"]["last_id"]), (&json!(2), &json!(2)));
+        let (_, figures) = node.call("GET", &format!("{ANN}/stats"), None).await;
+        assert_eq!((&figures["data"]["total_quotes"], &figures["data"]["last_id"]), (&json!(2), &json!(2)));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::node::{Node, PROGRAM, eventually};
 
 impl Cluster {
     /// Two nodes that share all channels and one that only answers.
-    async fn two_and_a_hub(&self) -> [Node; 3] {
+    pub(super) async fn two_and_a_hub(&self) -> [Node; 3] {
         let hub = self.launch("h").env("WADDLEBOT_NODE__ROLES", "hub");
         let a = self.launch("a").env("WADDLEBOT_TELEMETRY__LOG", "info,waddlebot=debug");
         let (a, b, h) = tokio::join!(a.start(), self.launch("b").start(), hub.start());

@@ -3,7 +3,10 @@
 //! An answer that is lost leaves a key in doubt: the claim may be applied yet, up to the settling time later. Until then
 //! the key is not released, and after it the database is asked once more, so that no key is owned by who forgot it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
+
+use siphasher::sip::SipHasher13;
 
 use crate::ask::{Answer, Ask, Claimed};
 use crate::machine::Output;
@@ -20,7 +23,8 @@ const SLOT_US: i64 = 50_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    entries: BTreeMap<OwnedKey, Entry>,
+    /// Each key of the cluster: most are others', so an entry is small. What is done in an order stands in the sets below.
+    entries: HashMap<OwnedKey, Entry, BuildHasherDefault<SipHasher13>>,
     /// Keys to claim or to release, by when; an entry has one due time at most.
     claims: BTreeSet<(MonotonicUs, OwnedKey)>,
     releases: BTreeSet<(MonotonicUs, OwnedKey)>,
@@ -98,7 +102,7 @@ impl Keys {
 
     pub fn want(&mut self, now: MonotonicUs, keys: Vec<(OwnedKey, Place)>, rings: &Rings) {
         for (key, place) in keys {
-            let mine = rings.is_mine(&key, &place);
+            let mine = rings.is_mine(&place);
             let away = Entry { place: None, mine, phase: Phase::Away, claim_at: None, doubt_until: None };
             let entry = self.entries.entry(key.clone()).or_insert(away);
             (entry.place, entry.mine) = (Some(place), mine);
@@ -117,7 +121,7 @@ impl Keys {
     pub fn replace_all(&mut self, now: MonotonicUs, rings: &Rings) {
         let mut changed = Vec::new();
         for (key, entry) in &mut self.entries {
-            let mine = entry.place.as_ref().is_some_and(|place| rings.is_mine(key, place));
+            let mine = entry.place.as_ref().is_some_and(|place| rings.is_mine(place));
             if let Phase::Claiming { freed } = &mut entry.phase {
                 *freed = true;
             }
@@ -335,7 +339,7 @@ impl Keys {
     }
 
     fn heir(&self, key: &OwnedKey, rings: &Rings) -> Option<crate::NodeId> {
-        let owner = rings.owner(key, self.place(key)?)?;
+        let owner = rings.owner(self.place(key)?)?;
         (!rings.is_me(owner)).then(|| owner.clone())
     }
 }

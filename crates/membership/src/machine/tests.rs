@@ -43,8 +43,8 @@ fn newcomer(n: u32, id: &str) -> Newcomer {
 }
 
 fn keys(n: usize) -> Input {
-    let place = Place { role: Role::Channels, affinity: None, pin: None };
-    Input::Wanted((0..n).map(|n| (OwnedKey(format!("channel:{n}")), place.clone())).collect())
+    let keys = (0..n).map(|n| OwnedKey(format!("channel:{n}")));
+    Input::Wanted(keys.map(|key| (key.clone(), Place::of(Role::Channels, &key))).collect())
 }
 
 impl World {
@@ -329,8 +329,8 @@ fn a_pin_moves_its_key_and_nothing_else() {
     world.run(5 * SEC);
     let key = OwnedKey("channel:3".to_owned());
     let [from, to] = if world.nodes[0].machine.epoch(&key).is_some() { [0, 1] } else { [1, 0] };
-    let pin = Some(NodeId(["a", "b"][to].to_owned()));
-    let place = Place { role: Role::Channels, affinity: None, pin };
+    let pin = Some(Box::new(NodeId(["a", "b"][to].to_owned())));
+    let place = Place { pin, ..Place::of(Role::Channels, &key) };
     (0..2).for_each(|n| world.tell(n, Input::Wanted(vec![(key.clone(), place.clone())])));
     world.run(2 * SEC);
     assert_eq!(world.nodes[from].machine.epoch(&key), None);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::ask::{Member, Role, Seat, State, View};
-use crate::{DbTime, Incarnation, MonotonicUs, NodeId, OwnedKey, Place, Placement, Timings};
+use crate::{DbTime, Incarnation, MonotonicUs, NodeId, Place, Placement, Timings};
 
 /// Roles whose nodes own something.
 const OWNING: [Role; 2] = [Role::Channels, Role::Platforms];
@@ -44,12 +44,12 @@ impl Rings {
         self.seat.as_ref() == Some(node)
     }
 
-    pub fn owner<'a>(&'a self, key: &OwnedKey, place: &'a Place) -> Option<&'a NodeId> {
-        self.placement.owner(key, place)
+    pub fn owner<'a>(&'a self, place: &'a Place) -> Option<&'a NodeId> {
+        self.placement.owner(place)
     }
 
-    pub fn is_mine(&self, key: &OwnedKey, place: &Place) -> bool {
-        self.owner(key, place).is_some_and(|node| self.is_me(node))
+    pub fn is_mine(&self, place: &Place) -> bool {
+        self.owner(place).is_some_and(|node| self.is_me(node))
     }
 
     /// Takes over a later view; `age_us`: how long ago it was published, as far as known. Says whether it was later.

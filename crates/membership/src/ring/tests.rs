@@ -15,7 +15,7 @@ fn keys(salt: u64) -> Vec<String> {
 }
 
 fn owners(ring: &Ring, keys: &[String]) -> Vec<NodeId> {
-    keys.iter().map(|key| ring.owner(key).unwrap().clone()).collect()
+    keys.iter().map(|key| ring.owner(Affinity::of(key)).unwrap().clone()).collect()
 }
 
 /// The fullest node's keys, of 1,000 that would be even.
@@ -77,8 +77,9 @@ fn names_that_differ_by_a_number_share_evenly() {
 #[test]
 fn a_key_falls_to_the_same_node_for_ever() {
     let nodes = ["a", "b", "c"].map(|node| NodeId(node.to_owned()));
-    let found: String =
-        (0..40).map(|n| ring(&nodes).owner(&format!("channel:{n}")).unwrap().0.clone()).collect();
+    let found: String = (0..40)
+        .map(|n| ring(&nodes).owner(Affinity::of(&format!("channel:{n}"))).unwrap().0.clone())
+        .collect();
     assert_eq!(found, "cbabaaabacacbabcccbccbbbaabbcababbbccaba");
     assert_eq!(
         [point(&nodes[0], 0), point(&nodes[2], 149)],
@@ -98,5 +99,5 @@ fn a_heavier_node_gets_more() {
 
 #[test]
 fn an_empty_ring_has_no_owner() {
-    assert_eq!(ring(&[]).owner("channel:1"), None);
+    assert_eq!(ring(&[]).owner(Affinity::of("channel:1")), None);
 }

@@ -96,7 +96,7 @@ impl World {
                 let pin = self.rng.random_bool(0.7).then(|| node_id(self.processes[p].node));
                 let at = self.rng.random_range(0..self.wanted.len());
                 let Some((key, place)) = self.wanted.iter_mut().nth(at) else { return };
-                place.pin = pin;
+                place.pin = pin.map(Box::new);
                 let wanted = vec![(key.clone(), place.clone())];
                 self.tell_all(&Input::Wanted(wanted));
             }

@@ -73,6 +73,18 @@ pub async fn report(db: &Db) -> Result<ClusterReport, StorageError> {
     Ok(ClusterReport { now, view, n_channels, nodes: nodes.into_iter().map(node).collect() })
 }
 
+/// A living node that speaks no version of the protocol between nodes that a program of these versions, both included, speaks:
+/// its id and its own versions. `None`: all can talk to it.
+///
+/// # Errors
+/// Those of the storage; a retry helps where it says so.
+pub async fn stranger(
+    db: &Db,
+    (oldest, newest): (u16, u16),
+) -> Result<Option<(String, i64, i64)>, StorageError> {
+    on!(db, &STRANGER, fetch_optional as (String, i64, i64), i64::from(oldest), i64::from(newest))
+}
+
 /// The owner of a key. `None` while nobody owns it.
 ///
 /// # Errors
@@ -93,7 +105,11 @@ const NODES: Statement = sql!("select", "nodes",
      n.protocol_min, n.protocol_max \
      FROM nodes n WHERE n.state <> 'dead' ORDER BY n.node_id LIMIT 1000");
 
+const STRANGER: Statement = sql!("select", "nodes",
+    postgres: "SELECT node_id, protocol_min, protocol_max FROM nodes WHERE state <> 'dead' \
+     AND lease_until > clock_timestamp() AND (protocol_max < $1 OR protocol_min > $2) ORDER BY node_id LIMIT 1");
+
 const OWNER: Statement =
     sql!("select", "owners", "SELECT node_id, epoch FROM owners WHERE key = $1 AND NOT released");
 
-pub(crate) const STATEMENTS: &[&Statement] = &[&STATE, &NODES, &OWNER];
+pub(crate) const STATEMENTS: &[&Statement] = &[&STATE, &NODES, &STRANGER, &OWNER];

@@ -248,7 +248,7 @@ fn open_postgres(url: &SecretString, options: &StorageOptions, kind: &Kind) -> R
         format!("PostgreSQL at {}/{}", pg.get_host(), pg.get_database().unwrap_or("postgres")).into();
     let statement_ms = millis(kind.limit.unwrap_or(options.statement_timeout).min(options.statement_timeout));
     let lock_ms = millis(options.lock_timeout);
-    let idle = if options.incarnation.is_some() { IDLE_IN_CLUSTER_MAX } else { IDLE_MAX };
+    let idle = idle_limit(options);
     let limits = [statement_ms, lock_ms, millis(idle)].map(|limit| limit.to_string());
     let pool: PgPool = PgPoolOptions::new()
         .max_connections(options.max_connections)
@@ -263,6 +263,15 @@ fn open_postgres(url: &SecretString, options: &StorageOptions, kind: &Kind) -> R
     // The server gives up first, and says so; our clock is for one that does not answer.
     let limit = kind.limit.unwrap_or(options.statement_timeout + OWN_CLOCK_MARGIN);
     Ok(Inner { limit: Some(limit), ..inner(Pools::Pg(Pool::new(kind.name, pool)), place, options) })
+}
+
+fn idle_limit(options: &StorageOptions) -> Duration {
+    #[cfg(any(test, feature = "test-support"))]
+    if crate::testing::is_fence_off() {
+        // It would end what only the fence is to end.
+        return IDLE_MAX;
+    }
+    if options.incarnation.is_some() { IDLE_IN_CLUSTER_MAX } else { IDLE_MAX }
 }
 
 fn millis(time: Duration) -> u64 {

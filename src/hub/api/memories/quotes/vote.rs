@@ -76,8 +76,8 @@ pub(in crate::hub) async fn create(
     let done = caller
         .change(&hub, "memories.quotes.vote", Scope::Community(community_id), move |tx| {
             async move {
-                let (voter, person_id) = (acting.to_string(), person_of(&mut *tx, &acting).await?);
-                let votes = quotes::vote(tx, (community_id, number), (&voter, person_id), vote, now).await?;
+                let (who, person_id) = (acting.to_string(), person_of(&mut *tx, &acting).await?);
+                let votes = quotes::vote(tx, (community_id, number), (&who, person_id), vote, now).await?;
                 let effect = Effect::new(votes);
                 Ok(if votes.is_some() { effect.audited(audit) } else { effect })
             }
