@@ -96,10 +96,10 @@ const MIGRATIONS: &[Migration] = &[
         oldest_program: 1,
     },
     Migration {
-        version: 12,
+        version: 10,
         description: "reminders",
-        sqlite: include_str!("../../../migrations/sqlite/0012_reminders.sql"),
-        postgres: include_str!("../../../migrations/postgres/0012_reminders.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0010_reminders.sql"),
+        postgres: include_str!("../../../migrations/postgres/0010_reminders.sql"),
         oldest_program: 1,
     },
 ];
