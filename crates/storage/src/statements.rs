@@ -3,7 +3,7 @@
 use crate::db::{self, Statement};
 use crate::{
     aliases, audit, bot_accounts, budgets, changes, channels, cluster, commands, communities, cooldowns,
-    counters, event_log, migrate, module_states, outbox, persons, pins, presence, queue, quotes, recordings,
+    counters, event_log, migrate, module_states, outbox, persons, pins, presence, queue, quotes, recordings, reminders,
     roles, settings, suspects, timers, unit_of_work,
 };
 
@@ -43,6 +43,8 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     quotes::SUMMARY_STATEMENTS,
     quotes::VOTE_STATEMENTS,
     recordings::STATEMENTS,
+    reminders::STATEMENTS,
+    reminders::DUE_STATEMENTS,
     roles::STATEMENTS,
     settings::STATEMENTS,
     suspects::STATEMENTS,
