@@ -3,8 +3,8 @@
 use crate::db::{self, Statement};
 use crate::{
     aliases, audit, bot_accounts, budgets, changes, channels, cluster, commands, communities, cooldowns,
-    counters, event_log, migrate, module_states, outbox, persons, pins, presence, queue, quotes, recordings, reminders,
-    roles, settings, suspects, timers, unit_of_work,
+    counters, event_log, migrate, module_states, outbox, persons, pins, presence, queue, quotes, recordings,
+    reminders, roles, settings, suspects, timers, unit_of_work,
 };
 
 /// The lists of all files.
