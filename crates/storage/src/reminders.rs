@@ -1,6 +1,6 @@
 //! Reminders: what is said to somebody in a channel at a time, once or again and again.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{ChannelId, CommunityId, PersonId};
 use ulid::Ulid;
 
@@ -18,6 +18,9 @@ pub const PER_CREATOR_MAX: u32 = 25;
 
 /// Most pending reminders of one channel.
 pub const PER_CHANNEL_MAX: u32 = 500;
+
+/// What nobody could say for so long after its time is missed.
+pub const MISSED_AFTER: TimeDelta = TimeDelta::hours(1);
 
 /// Most rows of one page.
 pub const PAGE_MAX: u32 = 100;
