@@ -249,6 +249,17 @@ pub async fn pending<'a>(
     Ok(rows.into_iter().map(Reminder::from).collect())
 }
 
+/// What is still to come anywhere, the next first.
+pub async fn pending_all<'a>(
+    on: impl Into<Target<'a>> + Send,
+    limit: u32,
+    offset: u32,
+) -> Result<Vec<Reminder>, StorageError> {
+    let (limit, offset) = (page(limit, PAGE_MAX), i64::from(offset.min(OFFSET_MAX)));
+    let rows = on!(on.into(), &PENDING_ALL, fetch_all as Row, limit, offset)?;
+    Ok(rows.into_iter().map(Reminder::from).collect())
+}
+
 /// The reminders of who has that id on its platform, the newest first; with or without those that are over.
 pub async fn for_user<'a>(
     on: impl Into<Target<'a>> + Send,
@@ -355,6 +366,15 @@ const PENDING: Statement = sql!(
 )
 .on_replicas();
 
+const PENDING_ALL: Statement = sql!(
+    "select",
+    "reminders",
+    "SELECT id, number, channel_id, created_by, creator_name, user_id, username, body, rule, status, due_at, \
+     n_sent, n_missed, last_sent_at, last_missed_at, created_at FROM reminders \
+     WHERE status = 'pending' ORDER BY due_at, id LIMIT 0 + $1 OFFSET 0 + $2"
+)
+.on_replicas();
+
 const FOR_USER: Statement = sql!(
     "select",
     "reminders",
@@ -386,6 +406,7 @@ pub(crate) const STATEMENTS: &[&db::Statement] = &[
     &BY_NUMBER,
     &PENDING_OF,
     &PENDING,
+    &PENDING_ALL,
     &FOR_USER,
     &STATS,
     &DELETE,
