@@ -15,6 +15,7 @@ pub mod faults;
 pub mod help;
 pub mod ping;
 pub mod quotes;
+pub mod reminders;
 pub mod roles;
 #[cfg(test)]
 pub mod testing;
@@ -29,6 +30,7 @@ pub const MODULES: &[ModuleSpec] = &[
     help::SPEC,
     ping::SPEC,
     quotes::SPEC,
+    reminders::SPEC,
     roles::SPEC,
     timers::SPEC,
     uptime::SPEC,

@@ -68,6 +68,13 @@ use super::{api, health, healthz, home, metrics, readyz};
         api::memories::quotes::quote::show,
         api::memories::quotes::quote::remove,
         api::memories::quotes::vote::create,
+        api::memories::reminders::create,
+        api::memories::reminders::lists::pending,
+        api::memories::reminders::reminder::sent,
+        api::memories::reminders::lists::stats,
+        api::memories::reminders::lists::of_user,
+        api::memories::reminders::reminder::show,
+        api::memories::reminders::reminder::remove,
     )
 )]
 pub(super) struct Document;

@@ -139,6 +139,13 @@ pub(super) fn table() -> Vec<Endpoint> {
         keyed(M::GET, "/api/v1/memories/quotes/{community}/{number}", api::memories::quotes::quote::show),
         keyed(M::DELETE, "/api/v1/memories/quotes/{community}/{number}", api::memories::quotes::quote::remove),
         keyed(M::POST, "/api/v1/memories/quotes/{community}/{number}/vote", api::memories::quotes::vote::create),
+        keyed(M::POST, "/api/v1/memories/reminders", api::memories::reminders::create),
+        keyed(M::GET, "/api/v1/memories/reminders/pending", api::memories::reminders::lists::pending),
+        keyed(M::POST, "/api/v1/memories/reminders/{id}/sent", api::memories::reminders::reminder::sent),
+        keyed(M::GET, "/api/v1/memories/reminders/{community}/stats", api::memories::reminders::lists::stats),
+        keyed(M::GET, "/api/v1/memories/reminders/{community}/user/{user}", api::memories::reminders::lists::of_user),
+        keyed(M::GET, "/api/v1/memories/reminders/{community}/{id}", api::memories::reminders::reminder::show),
+        keyed(M::DELETE, "/api/v1/memories/reminders/{community}/{id}", api::memories::reminders::reminder::remove),
     ]
 }
 

@@ -5,6 +5,7 @@ mod envelope;
 mod memories;
 pub(crate) mod node;
 mod openapi;
+mod reminders;
 mod router;
 mod throttle;
 mod wire;

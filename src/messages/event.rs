@@ -34,6 +34,8 @@ pub enum EventKind {
     Cheer,
     /// A timer of ours is due; `metadata` holds `timer_id` and `due_at`. Never accepted from outside.
     TimerDue,
+    /// A reminder of ours is due; `metadata` holds `reminder_id` and `due_at`. Never accepted from outside.
+    ReminderDue,
 }
 
 impl EventKind {
@@ -54,7 +56,13 @@ impl EventKind {
             Self::Raid => "raid",
             Self::Cheer => "cheer",
             Self::TimerDue => "timer_due",
+            Self::ReminderDue => "reminder_due",
         }
+    }
+
+    /// Whether only this program makes such events.
+    pub const fn is_own(self) -> bool {
+        matches!(self, Self::TimerDue | Self::ReminderDue)
     }
 
     /// Whether the text of such an event may be a command.

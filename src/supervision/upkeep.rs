@@ -28,6 +28,8 @@ const PRUNE_EVERY: Duration = Duration::from_mins(10);
 const OPS_KEPT: TimeDelta = TimeDelta::hours(48);
 /// Dead letters wait for an operator for so long.
 const DEAD_KEPT: TimeDelta = TimeDelta::days(30);
+/// Reminders that are over are shown for so long.
+const REMINDERS_KEPT: TimeDelta = TimeDelta::days(90);
 /// Between two prunes of a backlog, so that others get at the writer.
 const PRUNE_PAUSE: Duration = Duration::from_millis(100);
 /// Rows removed by one prune, so that it never holds the writer for long.
@@ -132,7 +134,7 @@ impl Upkeep {
 
     /// Removes what is old, step by step, so that nobody waits long for the writer.
     async fn prune(&self) {
-        for old in [Old::OpIds, Old::Messages, Old::Suspects, Old::Cooldowns] {
+        for old in [Old::OpIds, Old::Messages, Old::Suspects, Old::Cooldowns, Old::Reminders] {
             let mut pruned = u64::from(PRUNED_MAX);
             let mut total = 0;
             while pruned == u64::from(PRUNED_MAX) {
@@ -156,6 +158,9 @@ impl Upkeep {
             Old::OpIds => storage::prune_ops(db, self.services.clock.now() - OPS_KEPT, PRUNED_MAX).await,
             Old::Suspects => storage::suspects::prune(db, PRUNED_MAX).await,
             Old::Cooldowns => storage::cooldowns::prune(db, self.services.clock.now(), PRUNED_MAX).await,
+            Old::Reminders => {
+                storage::reminders::prune(db, self.services.clock.now() - REMINDERS_KEPT, PRUNED_MAX).await
+            }
             Old::Messages => {
                 let (kept, dead_kept) = (OPS_KEPT.num_milliseconds(), DEAD_KEPT.num_milliseconds());
                 storage::queue::prune(db, kept, dead_kept, PRUNED_MAX).await
@@ -171,6 +176,7 @@ enum Old {
     Messages,
     Suspects,
     Cooldowns,
+    Reminders,
 }
 
 /// The part of a list that is met in one of `n_ticks` ticks: each element in exactly one of them.

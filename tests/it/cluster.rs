@@ -19,6 +19,7 @@ mod budgets;
 pub mod door;
 mod live;
 mod load;
+mod reminders;
 mod rolling;
 mod suspects;
 mod versions;

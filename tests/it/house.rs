@@ -180,6 +180,23 @@ fn files_are_short_and_well_named() {
 }
 
 #[test]
+fn nothing_holds_a_merge_marker() {
+    let mut pages =
+        vec![root().join("README.md"), root().join("ARCHITECTURE.md"), root().join("CONTRIBUTING.md")];
+    for folder in ["docs", "docs/decisions", "migrations/sqlite", "migrations/postgres"] {
+        let files = fs::read_dir(root().join(folder)).expect("a folder");
+        pages.extend(files.map(|file| file.expect("a file").path()).filter(|path| path.is_file()));
+    }
+    pages.extend(all_sources());
+    let markers = ["<".repeat(7), ">".repeat(7)];
+    for page in pages {
+        let text = fs::read_to_string(&page).expect("a text");
+        let marked = text.lines().find(|line| markers.iter().any(|marker| line.starts_with(marker.as_str())));
+        assert_eq!(marked, None, "{}", page.display());
+    }
+}
+
+#[test]
 fn nothing_is_exported_by_star() {
     let wrong: Vec<_> = all_sources()
         .into_iter()

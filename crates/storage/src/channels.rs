@@ -166,6 +166,18 @@ pub async fn active_all(db: &Db, after: Option<ChannelId>, limit: u32) -> Result
     Ok(rows.into_iter().map(Channel::from).collect())
 }
 
+/// Active channels of a community on one platform in the order of their ids.
+pub async fn of_community<'a>(
+    on: impl Into<Target<'a>> + Send,
+    community_id: CommunityId,
+    platform: Platform,
+    limit: u32,
+) -> Result<Vec<Channel>, StorageError> {
+    let (community, limit) = (community_id.to_string(), page(limit, PAGE_MAX));
+    let rows = on!(on.into(), &OF_COMMUNITY, fetch_all as Row, community, platform.as_str(), limit)?;
+    Ok(rows.into_iter().map(Channel::from).collect())
+}
+
 /// How many channels are active.
 pub async fn count_active(db: &Db) -> Result<i64, StorageError> {
     let (n_active,) = on!(db, &COUNT_ACTIVE, fetch_one as (i64,))?;
@@ -210,6 +222,13 @@ const LIST: Statement = sql!(
      WHERE id > $1 ORDER BY id LIMIT 0 + $2"
 );
 
+const OF_COMMUNITY: Statement = sql!(
+    "select",
+    "channels",
+    "SELECT id, platform, login, platform_id, community_id, affinity_key, is_active, created_at FROM channels \
+     WHERE community_id = $1 AND platform = $2 AND is_active ORDER BY id LIMIT 0 + $3"
+);
+
 const LIST_ACTIVE: Statement = sql!(
     "select",
     "channels",
@@ -219,5 +238,14 @@ const LIST_ACTIVE: Statement = sql!(
 
 const COUNT_ACTIVE: Statement = sql!("select", "channels", "SELECT COUNT(*) FROM channels WHERE is_active");
 
-pub(crate) const STATEMENTS: &[&db::Statement] =
-    &[&INSERT, &SET_ACTIVE, &SET_PLATFORM_ID, &BY_KEY, &GET, &LIST, &LIST_ACTIVE, &COUNT_ACTIVE];
+pub(crate) const STATEMENTS: &[&db::Statement] = &[
+    &INSERT,
+    &SET_ACTIVE,
+    &SET_PLATFORM_ID,
+    &BY_KEY,
+    &GET,
+    &LIST,
+    &LIST_ACTIVE,
+    &OF_COMMUNITY,
+    &COUNT_ACTIVE,
+];

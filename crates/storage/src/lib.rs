@@ -31,6 +31,7 @@ pub mod presence;
 pub mod queue;
 pub mod quotes;
 pub mod recordings;
+pub mod reminders;
 pub mod roles;
 pub mod settings;
 pub mod suspects;

@@ -95,6 +95,13 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../../migrations/postgres/0009_quotes.sql"),
         oldest_program: 1,
     },
+    Migration {
+        version: 10,
+        description: "reminders",
+        sqlite: include_str!("../../../migrations/sqlite/0010_reminders.sql"),
+        postgres: include_str!("../../../migrations/postgres/0010_reminders.sql"),
+        oldest_program: 1,
+    },
 ];
 
 impl Migration {

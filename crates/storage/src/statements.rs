@@ -4,7 +4,7 @@ use crate::db::{self, Statement};
 use crate::{
     aliases, audit, bot_accounts, budgets, changes, channels, cluster, commands, communities, cooldowns,
     counters, event_log, migrate, module_states, outbox, persons, pins, presence, queue, quotes, recordings,
-    roles, settings, suspects, timers, unit_of_work,
+    reminders, roles, settings, suspects, timers, unit_of_work,
 };
 
 /// The lists of all files.
@@ -43,6 +43,8 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     quotes::SUMMARY_STATEMENTS,
     quotes::VOTE_STATEMENTS,
     recordings::STATEMENTS,
+    reminders::STATEMENTS,
+    reminders::DUE_STATEMENTS,
     roles::STATEMENTS,
     settings::STATEMENTS,
     suspects::STATEMENTS,

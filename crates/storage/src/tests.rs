@@ -14,6 +14,7 @@ mod pools;
 mod presence;
 mod queue;
 mod quotes;
+mod reminders;
 mod replicas;
 mod silence;
 mod statements;

@@ -10,6 +10,7 @@ use crate::hub::answer::ApiError;
 use crate::hub::router::Hub;
 
 pub(in crate::hub) mod quotes;
+pub(in crate::hub) mod reminders;
 
 /// One page of a list that is paged by offset.
 #[derive(Debug, Serialize, ToSchema)]

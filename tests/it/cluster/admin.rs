@@ -24,7 +24,7 @@ impl Cluster {
 }
 
 /// Keys and nodes of all channels, page by page.
-async fn pages(asked: &Node, limit: usize) -> Vec<(String, String)> {
+pub(super) async fn pages(asked: &Node, limit: usize) -> Vec<(String, String)> {
     let mut channels = Vec::new();
     let mut cursor = String::new();
     loop {

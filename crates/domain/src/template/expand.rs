@@ -5,11 +5,12 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use rand::RngExt;
 
-use super::variable::{options_of, range_of, zone_of};
+use super::variable::{options_of, range_of};
 use super::{Node, OUTPUT_CHARS_MAX, Values, Variable, moment};
 use crate::duration::human_duration;
 use crate::reply_text::{clean, defuse, is_command_prefix, is_unseen};
 use crate::stream_info::{UNKNOWN, between};
+use crate::when::zone_of;
 
 /// Said where a nested value turned out not to fit.
 const UNREADABLE: &str = "?";

@@ -1,18 +1,15 @@
 //! Points in time as `countdown` and `countup` take them.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
+
+use crate::when::Moment;
 
 /// Reads RFC 3339, `YYYY-MM-DD` or `YYYY-MM-DDTHH:MM`; without a zone it is UTC. `None`: it is none of them.
 pub(super) fn parse(text: &str) -> Option<DateTime<Utc>> {
-    let text = text.trim();
-    if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
-        return Some(moment.to_utc());
-    }
-    let minute = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S"]
-        .into_iter()
-        .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
-    let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
-    minute.or_else(day).map(|moment| moment.and_utc())
+    Some(match Moment::parse(text.trim())? {
+        Moment::Exact(moment) => moment,
+        Moment::Local(moment) => moment.and_utc(),
+    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,8 @@
 //! The variables of a template, and which words may stand after them.
 
-use std::str::FromStr;
-
-use chrono_tz::Tz;
-
 use super::{Node, TemplateError, moment};
 use crate::names::nearest;
+use crate::when::zone_of;
 
 /// Every variable that works, for "did you mean".
 const NAMES: [&str; 16] = [
@@ -219,12 +216,4 @@ pub(super) fn range_of(text: &str) -> Option<(i64, i64)> {
     let from: i64 = text[..dash].trim().parse().ok()?;
     let to: i64 = text[dash + 1..].trim().parse().ok()?;
     Some((from.min(to), from.max(to)))
-}
-
-/// A time zone by its name, without regard to case.
-pub(super) fn zone_of(name: &str) -> Option<Tz> {
-    let name = name.trim();
-    Tz::from_str(name)
-        .ok()
-        .or_else(|| chrono_tz::TZ_VARIANTS.into_iter().find(|zone| zone.name().eq_ignore_ascii_case(name)))
 }

@@ -103,8 +103,9 @@ impl RouterEvent {
     /// # Errors
     /// 400 that names the field.
     pub(super) fn into_chat(self, slot: &ChannelSlot, receipt: Receipt) -> Result<ChatEvent, ApiError> {
-        if self.message_type == EventKind::TimerDue {
-            return Err(ApiError::invalid("message_type: timer_due is for the bot's own timers"));
+        if self.message_type.is_own() {
+            let kind = self.message_type.as_str();
+            return Err(ApiError::invalid(format!("message_type: {kind} is for the bot's own events")));
         }
         check_chars("message", &self.message, 0..=MESSAGE_CHARS_MAX)?;
         for (field, text) in [
