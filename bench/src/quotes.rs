@@ -24,6 +24,9 @@ const CHI_SQUARE_MAX: f64 = 148.2;
 /// Hits that a search asks for: a page of the API, and more than a chat line holds.
 const PAGE: u32 = 25;
 
+/// What is searched for in the search of that number.
+type WordsOf = fn(usize) -> String;
+
 /// Measures `SQLite` and `PostgreSQL`; a Markdown table.
 pub(crate) async fn run(postgres_url: &str) -> Result<String> {
     let folder = tempfile::tempdir()?;
@@ -38,7 +41,7 @@ pub(crate) async fn run(postgres_url: &str) -> Result<String> {
 
 async fn measure(db: &Db, name: &str, table: &mut String) -> Result<()> {
     let community = fill(db).await.map_err(Error::other)?;
-    let searches: [(&str, fn(usize) -> String); 4] = [
+    let searches: [(&str, WordsOf); 4] = [
         ("a word of one quote", |n| format!("unique{}", n * 97 % N_QUOTES)),
         ("a word of a hundredth", |n| format!("word{}", n % 100)),
         ("an author of a fiftieth", |n| format!("author{}", n % 50)),

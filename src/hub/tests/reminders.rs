@@ -51,8 +51,11 @@ async fn reminders_are_set_shown_listed_counted_and_deleted() {
         assert_eq!(ids(&page), [late_id]);
         let (_, for_bob) = node.call("GET", &format!("{ANN}/user/7"), None).await;
         assert_eq!(ids(&for_bob), [late_id]);
-        let (_, stats) = node.call("GET", &format!("{ANN}/stats"), None).await;
-        assert_eq!((&stats["data"]["pending"], &stats["data"]["next_at"]), (&json!(2), &early["remind_at"]));
+        let (_, figures) = node.call("GET", &format!("{ANN}/stats"), None).await;
+        assert_eq!(
+            (&figures["data"]["pending"], &figures["data"]["next_at"]),
+            (&json!(2), &early["remind_at"])
+        );
 
         let path = format!("{ANN}/{late_id}");
         let (status, refused) = act(&node, "twitch:9", "DELETE", &path, None).await;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::json;
+use waddlebot::messages::Clock;
 
 use super::admin::pages;
 use super::{Cluster, N_CHANNELS, login, taken_over};
@@ -84,7 +85,8 @@ async fn kill_in_turn(nodes: Vec<Node>, first: Instant, plan: &Plan) -> (Vec<Nod
 async fn reminders_are_said_once_and_soon_while_nodes_are_killed() {
     let (cluster, plan) = (Cluster::new().await, Plan::new());
     let nodes = Vec::from(cluster.three().await);
-    let (first, first_at) = (Instant::now() + LEAD, Utc::now() + TimeDelta::from_std(LEAD).expect("small"));
+    let (first, first_at) =
+        (Instant::now() + LEAD, Clock::System.now() + TimeDelta::from_std(LEAD).expect("small"));
     for number in 0..plan.n_reminders {
         let due = TimeDelta::from_std(plan.due(number)).expect("small");
         set(&nodes[number % 3], number, first_at + due).await;

@@ -27,6 +27,8 @@ pub struct Step {
     pub next: Option<DateTime<Utc>>,
 }
 
+type Row = (Text<Ulid>, Text<ChannelId>, DateTime<Utc>);
+
 /// Pending reminders of active channels whose time is at or before `before`, the oldest first; the next page begins after
 /// the last one of this.
 pub async fn due(
@@ -40,7 +42,6 @@ pub async fn due(
         None => (DateTime::UNIX_EPOCH, String::new()),
     };
     let limit = page(limit, DUE_MAX);
-    type Row = (Text<Ulid>, Text<ChannelId>, DateTime<Utc>);
     let rows = on!(db, &DUE, fetch_all as Row, micros(before), micros(at), id, limit)?;
     Ok(rows
         .into_iter()
