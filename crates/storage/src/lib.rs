@@ -13,6 +13,7 @@
 
 pub mod aliases;
 pub mod audit;
+pub mod bookmarks;
 pub mod bot_accounts;
 pub mod budgets;
 pub mod changes;
@@ -45,6 +46,7 @@ mod rows;
 mod statements;
 mod unit_of_work;
 mod vault;
+mod words;
 
 #[cfg(any(test, feature = "test-support"))]
 pub mod testing;

@@ -102,6 +102,13 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../../migrations/postgres/0010_reminders.sql"),
         oldest_program: 1,
     },
+    Migration {
+        version: 11,
+        description: "bookmarks",
+        sqlite: include_str!("../../../migrations/sqlite/0011_bookmarks.sql"),
+        postgres: include_str!("../../../migrations/postgres/0011_bookmarks.sql"),
+        oldest_program: 1,
+    },
 ];
 
 impl Migration {

@@ -11,13 +11,12 @@ use crate::{StorageError, db};
 
 mod summary;
 mod votes;
-mod words;
 
+use crate::words::{self, Wanted};
 pub(crate) use summary::STATEMENTS as SUMMARY_STATEMENTS;
 pub use summary::{Category, Stats, categories, stats};
 pub(crate) use votes::STATEMENTS as VOTE_STATEMENTS;
 pub use votes::{Vote, Votes, vote};
-use words::Wanted;
 
 /// Most quotes of one community.
 pub const QUOTES_MAX: u32 = 1_000_000;
@@ -107,7 +106,7 @@ pub async fn add(
         &new.created_by,
         new.person_id.map(|id| id.to_string()),
         micros(now),
-        words::indexed(community_id, new),
+        words::indexed(community_id, &[('A', &new.body), ('B', &new.author), ('C', &new.category)]),
     )?;
     summary::count_category(tx, &community, &new.category, 1).await?;
     Ok(Some(number))

@@ -2,9 +2,9 @@
 
 use crate::db::{self, Statement};
 use crate::{
-    aliases, audit, bot_accounts, budgets, changes, channels, cluster, commands, communities, cooldowns,
-    counters, event_log, migrate, module_states, outbox, persons, pins, presence, queue, quotes, recordings,
-    reminders, roles, settings, suspects, timers, unit_of_work,
+    aliases, audit, bookmarks, bot_accounts, budgets, changes, channels, cluster, commands, communities,
+    cooldowns, counters, event_log, migrate, module_states, outbox, persons, pins, presence, queue, quotes,
+    recordings, reminders, roles, settings, suspects, timers, unit_of_work,
 };
 
 /// The lists of all files.
@@ -17,6 +17,8 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     unit_of_work::FENCE_STATEMENTS,
     aliases::STATEMENTS,
     audit::STATEMENTS,
+    bookmarks::STATEMENTS,
+    bookmarks::SUMMARY_STATEMENTS,
     bot_accounts::STATEMENTS,
     budgets::STATEMENTS,
     changes::STATEMENTS,

@@ -1,6 +1,7 @@
 //! Tests of this crate; each runs on `SQLite` and on `PostgreSQL`.
 
 mod aggregates;
+mod bookmarks;
 mod budgets;
 mod cluster;
 mod commands;

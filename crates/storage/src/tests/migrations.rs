@@ -13,7 +13,7 @@ async fn columns(db: &Db) -> Columns {
         Pools::Lite { readers, .. } => sqlx::query_as(
             "SELECT m.name, c.name, c.\"notnull\" = 0 AND c.pk = 0 FROM sqlite_master m, \
              pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' \
-             AND m.name NOT LIKE 'quotes_search%'",
+             AND m.name NOT LIKE '%s_search%'",
         )
         .fetch_all(&**readers)
         .await
@@ -38,7 +38,7 @@ async fn indexes(db: &Db) -> Vec<String> {
         }
         Pools::Pg(pool) => {
             let sql = "SELECT CAST(indexname AS TEXT) FROM pg_indexes WHERE schemaname = 'public' \
-                 AND indexname NOT LIKE '%_pkey' AND indexname <> 'quotes_search_idx' ORDER BY 1";
+                 AND indexname NOT LIKE '%_pkey' AND indexname NOT LIKE '%_search_idx' ORDER BY 1";
             sqlx::query_as(sql).fetch_all(&**pool).await.unwrap()
         }
     };

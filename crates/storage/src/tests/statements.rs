@@ -59,7 +59,16 @@ fn only_lists_and_searches_may_be_asked_of_replicas() {
     // What decides who may do what, who owns what, or whether something was done is never among them.
     assert_eq!(
         tables.into_iter().collect::<Vec<_>>(),
-        ["aliases", "audit_log", "commands", "quote_categories", "quotes", "reminders"]
+        [
+            "aliases",
+            "audit_log",
+            "bookmark_tag_counts",
+            "bookmarks",
+            "commands",
+            "quote_categories",
+            "quotes",
+            "reminders"
+        ]
     );
     for statement in marked {
         assert_eq!(statement.operation, "select");

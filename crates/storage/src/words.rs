@@ -1,15 +1,13 @@
-//! Words of quotes and of searches, the same on both databases: runs of letters and digits in lower case.
+//! Words of what is kept and of searches, the same on both databases: runs of letters and digits in lower case.
 
 use std::fmt::Write as _;
 
 use domain::CommunityId;
 
-use super::NewQuote;
-
 /// Most words of one search; further ones are left out.
 const WANTED_MAX: usize = 10;
 
-/// Longest word, in characters; longer ones are cut, in quotes as in searches.
+/// Longest word, in characters; longer ones are cut, in what is kept as in searches.
 const WORD_CHARS_MAX: usize = 64;
 
 /// Words are cut only where `SQLite` does not see it: it indexes the whole one, so a cut word is looked for by its beginning.
@@ -30,11 +28,12 @@ fn words(text: &str) -> impl Iterator<Item = Word> {
     })
 }
 
-/// What `PostgreSQL` finds a quote by: its words with their weights, and its community as a word nobody can type.
-pub(super) fn indexed(community_id: CommunityId, new: &NewQuote) -> String {
+/// What `PostgreSQL` finds a text by: the words of its parts with their weights (`A` most), and its community as a word that
+/// nobody can type.
+pub(crate) fn indexed(community_id: CommunityId, parts: &[(char, &str)]) -> String {
     let mut text = format!("'={community_id}'");
     let mut place = 0;
-    for (weight, part) in [('A', &new.body), ('B', &new.author), ('C', &new.category)] {
+    for (weight, part) in parts {
         for Word { text: word, .. } in words(part) {
             place += 1;
             write!(text, " '{word}':{place}{weight}").expect("writing to a String cannot fail");
@@ -44,7 +43,7 @@ pub(super) fn indexed(community_id: CommunityId, new: &NewQuote) -> String {
 }
 
 /// The words of a search, all of which have to be found.
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     community_id: CommunityId,
     words: Vec<Word>,
 }
