@@ -1,6 +1,7 @@
 //! Channels, modules and the scheduler.
 
 pub mod audit;
+pub mod bookmark_pages;
 pub mod changes;
 pub mod channel;
 pub mod command_name;

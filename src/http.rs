@@ -10,14 +10,16 @@ mod address;
 mod breakers;
 mod client;
 mod exchange;
+mod page;
 mod resolver;
 mod retry;
 mod url_fetcher;
 
 pub use client::{Call, HttpClient, HttpOptions, add_roots, system_roots};
 pub use exchange::{Answer, HttpError};
+pub use page::PageText;
 pub use resolver::Lookup;
-pub use url_fetcher::{FetchError, FetchOptions, UrlFetcher, UrlRefused};
+pub use url_fetcher::{CheckedUrl, FetchError, FetchOptions, UrlFetcher, UrlRefused};
 
 /// The `service` label of metrics.
 const SERVICE: &str = "waddlebot";

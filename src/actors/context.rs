@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use self::answers::{Answers, Operation};
 use super::{ModuleError, Services};
 use crate::cluster::ChannelSlot;
-use crate::http::{FetchError, UrlRefused};
+use crate::http::{CheckedUrl, FetchError, UrlRefused};
 use crate::messages::{ChatEvent, Chatter, CommandTable, Reply, Source};
 
 mod answers;
@@ -167,6 +167,14 @@ impl Context {
     /// [`UrlRefused`] says what is wrong with it.
     pub fn check_url(&self, url: &str) -> Result<(), UrlRefused> {
         self.services.urls.check(url)
+    }
+
+    /// An address that is about to be kept, in the form in which it is kept.
+    ///
+    /// # Errors
+    /// [`UrlRefused`] says what is wrong with it.
+    pub fn checked_url(&self, url: &str) -> Result<CheckedUrl, UrlRefused> {
+        self.services.urls.checked(url)
     }
 
     /// How long this call waited for the database and for other people's sites.

@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use super::{CommandSpec, ModuleSpec};
 
 pub mod alias;
+pub mod bookmarks;
 pub mod commands;
 pub mod counters;
 #[cfg(feature = "test-support")]
@@ -25,6 +26,7 @@ pub mod uptime;
 /// Every module of this build.
 pub const MODULES: &[ModuleSpec] = &[
     alias::SPEC,
+    bookmarks::SPEC,
     commands::SPEC,
     counters::SPEC,
     help::SPEC,

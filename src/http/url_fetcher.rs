@@ -44,6 +44,14 @@ const HOSTS_MAX: usize = 1_024;
 const SHOWN_AS: &str = "user_url";
 const PORTS: [u16; 2] = [80, 443];
 
+/// An address that may be asked, without its fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedUrl {
+    pub url: String,
+    /// The same for two spellings of one address: host, path and query, without the scheme.
+    pub same_as: String,
+}
+
 /// Why an address is not asked at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlRefused {
@@ -169,6 +177,19 @@ impl UrlFetcher {
     /// [`UrlRefused`] says what is wrong with it.
     pub fn check(&self, url: &str) -> Result<(), UrlRefused> {
         self.0.read(url).map(drop)
+    }
+
+    /// The same, and the address as it is kept.
+    ///
+    /// # Errors
+    /// [`UrlRefused`] says what is wrong with it.
+    pub fn checked(&self, url: &str) -> Result<CheckedUrl, UrlRefused> {
+        let url = self.0.read(url)?.url;
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let path = url.path().trim_end_matches('/');
+        let same_as = format!("{}{port}{path}{query}", url.host_str().unwrap_or_default());
+        Ok(CheckedUrl { same_as, url: url.into() })
     }
 
     /// Fetches a text for `community_id` within `limit` and never longer than 5 s.

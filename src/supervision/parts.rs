@@ -20,6 +20,7 @@ use super::task_actor::TaskActor;
 use super::tree::Part;
 use super::upkeep::Upkeep;
 use crate::actors::Services;
+use crate::actors::bookmark_pages::BookmarkPages;
 use crate::actors::changes::Changes;
 use crate::actors::outbox::Outbox;
 use crate::actors::queued_events::QueuedEvents;
@@ -180,7 +181,7 @@ async fn queue(wiring: Arc<Wiring>, supervisor: ActorCell) -> Result<ActorCell, 
         };
         let reader = ReaderSpec {
             queue: Arc::clone(&wiring.queue),
-            handlers: vec![Arc::new(events)],
+            handlers: vec![Arc::new(events), Arc::new(BookmarkPages { services: Arc::clone(services) })],
             policy: Policy::default(),
             stop_claiming: wiring.stop_reading.clone(),
         };

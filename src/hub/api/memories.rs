@@ -1,14 +1,17 @@
 //! `/api/v1/memories`: what a community remembers.
 
-use domain::CommunityId;
 use domain::reply_text::clean;
+use domain::{CommunityId, PersonId};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use storage::{StorageError, Tx};
 use utoipa::ToSchema;
 
+use crate::hub::acting::Acting;
 use crate::hub::answer::ApiError;
 use crate::hub::router::Hub;
 
+pub(in crate::hub) mod bookmarks;
 pub(in crate::hub) mod quotes;
 pub(in crate::hub) mod reminders;
 
@@ -41,6 +44,14 @@ pub(super) async fn community_of(hub: &Hub, text: &str) -> Result<CommunityId, A
     })?;
     let channel = storage::channels::by_key(&hub.deps.db, &key).await?;
     channel.map(|channel| channel.community_id).ok_or_else(none)
+}
+
+/// The person behind the account. `None`: the service itself, or never seen in a chat.
+async fn person_of(tx: &mut Tx, acting: &Acting) -> Result<Option<PersonId>, StorageError> {
+    match acting.account() {
+        None => Ok(None),
+        Some(account) => storage::persons::by_identity(tx, account.platform, &account.user_id).await,
+    }
 }
 
 /// Reads fields and keeps what is wrong with each, so that all are told at once.

@@ -11,6 +11,10 @@ const AHEAD_US_MAX: i64 = 1_000_000;
 /// Refusals before the database is asked whether the lock is free too.
 const REFUSALS: u32 = 2;
 
+/// Answers after which a doubt is over. One is not enough: a process that is killed closes its sessions and its address one
+/// after the other, and a probe may fall in between.
+const ANSWERS: u32 = 3;
+
 /// Of the time to a probe after the lock was found held.
 const DOUBLINGS_MAX: u32 = 5;
 
@@ -40,6 +44,8 @@ pub(super) struct Look<'a> {
 #[derive(Debug)]
 struct Doubt {
     n_refused: u32,
+    /// Probes in a row that were not refused.
+    n_answered: u32,
     /// Burials that found the lock held; each doubles the time to the next probe.
     n_held: u32,
     /// `None`: a probe is under way, or the refusals suffice.
@@ -50,16 +56,26 @@ impl Burial {
     /// Starts to probe that member.
     pub fn doubt(&mut self, now: MonotonicUs, peer: Incarnation, members: &[Member]) {
         if members.iter().any(|member| member.seat.incarnation == peer) {
-            self.doubts.entry(peer).or_insert(Doubt { n_refused: 0, n_held: 0, probe_at: Some(now) });
+            self.doubts.entry(peer).or_insert(Doubt {
+                n_refused: 0,
+                n_answered: 0,
+                n_held: 0,
+                probe_at: Some(now),
+            });
         }
     }
 
     pub fn probed(&mut self, now: MonotonicUs, peer: Incarnation, refused: bool, timings: &Timings) {
-        if !refused {
-            self.doubts.remove(&peer);
-        } else if let Some(doubt) = self.doubts.get_mut(&peer) {
-            doubt.n_refused += 1;
+        let Some(doubt) = self.doubts.get_mut(&peer) else { return };
+        if refused {
+            (doubt.n_refused, doubt.n_answered) = (doubt.n_refused + 1, 0);
             doubt.probe_at = (doubt.n_refused < REFUSALS).then(|| now.plus(timings.probe_us));
+        } else {
+            (doubt.n_refused, doubt.n_answered) = (0, doubt.n_answered + 1);
+            doubt.probe_at = Some(now.plus(timings.probe_us));
+            if doubt.n_answered >= ANSWERS {
+                self.doubts.remove(&peer);
+            }
         }
     }
 
@@ -132,7 +148,8 @@ impl Burial {
         if let Some(doubt) = self.doubts.get_mut(&victim) {
             let wait_us = timings.retry_us << doubt.n_held;
             let n_held = (doubt.n_held + 1).min(DOUBLINGS_MAX);
-            *doubt = Doubt { n_refused: REFUSALS - 1, n_held, probe_at: Some(now.plus(wait_us)) };
+            let probe_at = Some(now.plus(wait_us));
+            *doubt = Doubt { n_refused: REFUSALS - 1, n_answered: 0, n_held, probe_at };
         }
     }
 }

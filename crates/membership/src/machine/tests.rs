@@ -14,6 +14,8 @@ struct World {
     now: i64,
     db: Database,
     nodes: Vec<Node>,
+    /// Probes that are answered yet; later ones are refused.
+    n_answered: usize,
 }
 
 struct Node {
@@ -49,7 +51,7 @@ fn keys(n: usize) -> Input {
 
 impl World {
     fn new(ids: &[&str]) -> Self {
-        let mut world = Self { now: 0, db: Database::default(), nodes: Vec::new() };
+        let mut world = Self { now: 0, db: Database::default(), nodes: Vec::new(), n_answered: 0 };
         for id in ids {
             world.join(id);
         }
@@ -94,7 +96,9 @@ impl World {
             self.now = self.now.max(at);
             if let Some(due) = self.nodes[n].probes.iter().position(|(at, _)| *at <= self.now) {
                 let (_, incarnation) = self.nodes[n].probes.remove(due);
-                self.tell(n, Input::Probed { incarnation, refused: true });
+                let refused = self.n_answered == 0;
+                self.n_answered = self.n_answered.saturating_sub(1);
+                self.tell(n, Input::Probed { incarnation, refused });
             }
             let due = self.nodes[n].asks.iter().position(|(at, ..)| *at <= self.now);
             match due.map(|due| self.nodes[n].asks.remove(due)) {
@@ -204,6 +208,31 @@ fn a_crash_that_peers_see_is_claimed_within_half_a_second() {
     assert_eq!(world.owned(1) + world.owned(2), 300);
     let granted = world.nodes[1].times(|said| matches!(said, Output::Granted { from: From::Dead(_), .. }));
     assert!(granted.iter().all(|at| at - crashed_at < 150 * MS), "{granted:?}");
+}
+
+#[test]
+fn a_probe_that_a_dying_process_still_answers_does_not_end_the_doubt() {
+    let mut world = World::new(&["a", "b"]);
+    (0..2).for_each(|n| world.tell(n, keys(300)));
+    world.run(5 * SEC);
+    world.nodes[0].is_running = false;
+    world.db.locks.retain(|(holder, _)| *holder != Incarnation(1));
+    world.n_answered = 1;
+    world.tell(1, Input::PeerDropped(Incarnation(1)));
+    world.run(500 * MS);
+    assert_eq!(world.owned(1), 300);
+}
+
+#[test]
+fn who_answers_again_and_again_is_doubted_no_more() {
+    let mut world = World::new(&["a", "b"]);
+    world.run(5 * SEC);
+    world.n_answered = 100;
+    world.tell(1, Input::PeerDropped(Incarnation(1)));
+    world.run(5 * SEC);
+    let probes = world.nodes[1].times(|said| matches!(said, Output::Probe { .. }));
+    assert_eq!(probes.len(), 3, "{probes:?}");
+    assert!(world.db.buried.is_empty());
 }
 
 #[test]

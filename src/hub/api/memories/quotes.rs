@@ -3,15 +3,13 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use domain::PersonId;
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use storage::quotes::{self, NewQuote, OFFSET_MAX, PAGE_MAX, Quote, QuoteFilter};
-use storage::{AuditEntry, Effect, Scope, StorageError, Tx};
+use storage::{AuditEntry, Effect, Scope};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Fields, OffsetPage, community_of};
-use crate::hub::acting::Acting;
+use super::{Fields, OffsetPage, community_of, person_of};
 use crate::hub::answer::{Answer, Answered, ApiError, Envelope, ErrorEnvelope, ok};
 use crate::hub::changing::Caller;
 use crate::hub::input::{JsonBody, Queried};
@@ -192,14 +190,6 @@ pub(in crate::hub) async fn create(
     let stored = quotes::get(&hub.deps.db, community_id, number).await?;
     let stored = stored.ok_or_else(|| ApiError::conflict(format!("quote {number} was deleted meanwhile")))?;
     Ok(Answer(StatusCode::CREATED, QuoteLine::from(stored)))
-}
-
-/// The person behind the account. `None`: the service itself, or never seen in a chat.
-async fn person_of(tx: &mut Tx, acting: &Acting) -> Result<Option<PersonId>, StorageError> {
-    match acting.account() {
-        None => Ok(None),
-        Some(account) => storage::persons::by_identity(tx, account.platform, &account.user_id).await,
-    }
 }
 
 /// 404 of a number that no quote has.
