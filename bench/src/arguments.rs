@@ -34,7 +34,8 @@ pub(crate) const USAGE: &str = "usage: waddlebot-bench [--bot PATH] [options]   
 
 /// What shall be done.
 pub(crate) enum Command {
-    Help,
+    /// What to print.
+    Help(&'static str),
     Measure(Box<Plan>),
     Chaos(chaos::Plan),
     BareClient(Target),
@@ -104,10 +105,11 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
     match arguments.first().map(String::as_str) {
         Some("bare-client") => parse_target(&arguments[1..]).map(Command::BareClient),
         Some("echo-loop") => parse_target(&arguments[1..]).map(Command::EchoLoop),
+        Some("chaos") if arguments.iter().any(|word| word == "--help") => Ok(Command::Help(chaos::USAGE)),
         Some("chaos") => chaos::parse(&arguments[1..])
             .map(Command::Chaos)
             .map_err(|problem| format!("{problem}\n{}", chaos::USAGE)),
-        Some("--help" | "help") => Ok(Command::Help),
+        Some("--help" | "help") => Ok(Command::Help(USAGE)),
         _ => parse_plan(&arguments).map(Box::new).map(Command::Measure),
     }
 }

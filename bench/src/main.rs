@@ -28,8 +28,8 @@ use arguments::{Command, Mode, Plan};
 
 fn main() -> ExitCode {
     let result = match arguments::parse(std::env::args().skip(1)) {
-        Ok(Command::Help) => {
-            println!("{}", arguments::USAGE);
+        Ok(Command::Help(text)) => {
+            println!("{text}");
             Ok(())
         }
         Ok(Command::BareClient(target)) => {
