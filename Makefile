@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 RUN_ARGS ?=
 
-.PHONY: run cluster test lint bench soak chaos faults fuzz audit deps-run deps-cluster deps-test deps-chaos
+.PHONY: run cluster test lint bench soak chaos faults fuzz audit deps-run deps-cluster deps-test deps-chaos deps-fuzz
 
 ## Starts one node on the embedded default; the terminal becomes a channel.
 run: deps-run
@@ -42,10 +42,12 @@ chaos: deps-chaos
 faults: deps-test
 	tests/support/servers.sh $(CARGO) test --locked --features test-support --test it -- --nocapture --test-threads 1 faults
 
-## The property tests with many more cases.
-fuzz:
+## The property tests with many more cases, and the API against its own description.
+fuzz: deps-fuzz
 	PROPTEST_CASES=20000 $(CARGO) test --locked --release -p waddlebot-domain
 	PROPTEST_CASES=20000 $(CARGO) test --locked --release --lib
+	$(CARGO) build --release --locked
+	tests/support/fuzz-api.sh target/release/waddlebot
 
 ## Licences, bans and sources; advisories where their database is reachable.
 audit:
@@ -59,6 +61,9 @@ deps-cluster:
 
 deps-test:
 	@tests/support/install.sh test
+
+deps-fuzz:
+	@tests/support/install.sh fuzz
 
 deps-chaos: deps-test
 	@tests/support/install.sh chaos

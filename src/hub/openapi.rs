@@ -4,7 +4,10 @@ use std::sync::LazyLock;
 
 use axum::http::header;
 use axum::response::IntoResponse;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::{RefOr, Schema};
 use utoipa::{Modify, OpenApi};
 
 use super::{api, health, healthz, home, metrics, readyz};
@@ -13,7 +16,7 @@ use super::{api, health, healthz, home, metrics, readyz};
 #[derive(Debug, OpenApi)]
 #[openapi(
     info(title = "waddlebot", description = "The runtime interface of a waddlebot node."),
-    modifiers(&ServiceKey),
+    modifiers(&ServiceKey, &Everywhere),
     paths(
         home::show,
         healthz::show,
@@ -100,6 +103,46 @@ impl Modify for ServiceKey {
             .components
             .get_or_insert_with(Default::default)
             .add_security_scheme("service_key", SecurityScheme::ApiKey(key));
+    }
+}
+
+/// What any endpoint answers that takes a body, or something in its path or query.
+struct Everywhere;
+
+impl Modify for Everywhere {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for item in document.paths.paths.values_mut() {
+            let PathItem { get, put, post, delete, .. } = item;
+            for operation in [get, put, post, delete].into_iter().flatten() {
+                complete(operation);
+            }
+        }
+        let schemas = document.components.as_mut().map(|components| &mut components.schemas);
+        // An item that another node said fits its own kind and that of any item.
+        if let Some(RefOr::T(item)) = schemas.and_then(|schemas| schemas.get_mut("BatchItem"))
+            && let Schema::OneOf(one) = item
+        {
+            let any =
+                std::mem::take(&mut one.items).into_iter().fold(AnyOfBuilder::new(), AnyOfBuilder::item);
+            *item = Schema::AnyOf(any.description(one.description.take()).build());
+        }
+    }
+}
+
+fn complete(operation: &mut Operation) {
+    let responses = &mut operation.responses.responses;
+    let Some(RefOr::T(error)) = responses.get("401").cloned() else { return };
+    let mut add = |status: &str, description: &str| {
+        let mut answer = error.clone();
+        description.clone_into(&mut answer.description);
+        responses.entry(status.to_owned()).or_insert(RefOr::T(answer));
+    };
+    if operation.request_body.is_some() || operation.parameters.is_some() {
+        add("400", "Something in the path, the query, a header or the body cannot be read; it is named.");
+    }
+    if operation.request_body.is_some() {
+        add("413", "The body is too long.");
+        add("415", "The body is not said to be JSON.");
     }
 }
 

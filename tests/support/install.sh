@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Installs what is missing to build (`install.sh run`), for three nodes (`cluster`), to test (`test`) or to break a cluster (`chaos`): through
-# apt where it is there and allowed, else it says exactly what to install.
+# Installs what is missing to build (`install.sh run`), for three nodes (`cluster`), to test (`test`), to send wrong requests (`fuzz`) or to break a
+# cluster (`chaos`): through apt where it is there and allowed, else it says exactly what to install.
 set -euo pipefail
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v make >/dev/null || missing+=(make)
-if [ "${1:-run}" != run ]; then
+if [ "${1:-run}" = fuzz ]; then
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
+    command -v curl >/dev/null || missing+=(curl)
+elif [ "${1:-run}" != run ]; then
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
     command -v redis-server >/dev/null || missing+=(redis-server)
 fi

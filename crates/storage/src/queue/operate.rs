@@ -72,7 +72,7 @@ pub async fn replay(tx: &mut Tx, topic: &str, from_id: i64, limit: u32) -> Resul
     let last = rows.iter().map(|(id, ..)| *id).max().unwrap_or(from_id);
     let is_full = i64::try_from(rows.len()).is_ok_and(|n_rows| n_rows >= limit);
     let messages = rows.into_iter().map(Stored::from).collect();
-    Ok(Replayed { messages, next_id: is_full.then_some(last + 1) })
+    Ok(Replayed { messages, next_id: is_full.then_some(last.saturating_add(1)) })
 }
 
 const DEAD: Statement = sql!(
