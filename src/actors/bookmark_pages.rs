@@ -61,7 +61,7 @@ impl BookmarkPages {
         let Some(bookmark) = found else { return Ok(()) };
         let html = match self.services.urls.fetch(community_id, &bookmark.url, FETCH_LIMIT).await {
             Ok(html) => html,
-            Err(error) if passes(&error) && message.attempt < ATTEMPTS_MAX => {
+            Err(error) if passes(error) && message.attempt < ATTEMPTS_MAX => {
                 return Err(HandleError::Retry(error.to_string()));
             }
             Err(error) => {
@@ -107,10 +107,10 @@ impl BookmarkPages {
 }
 
 /// Whether the page may answer a little later.
-const fn passes(error: &FetchError) -> bool {
+const fn passes(error: FetchError) -> bool {
     match error {
         FetchError::Busy | FetchError::Open | FetchError::TimedOut | FetchError::Unreachable => true,
-        FetchError::Status(status) => *status == 429 || *status >= 500,
+        FetchError::Status(status) => status == 429 || status >= 500,
         FetchError::Refused(_) | FetchError::Redirect | FetchError::TooLong | FetchError::NotText => false,
     }
 }

@@ -61,10 +61,8 @@ impl TokenSink for Reader {
         let mut found = self.0.borrow_mut();
         match token {
             Token::TagToken(tag) => return found.tag(&tag),
-            Token::CharacterTokens(text) if found.in_title => {
-                if found.title.len() < TITLE_CHARS_MAX * 8 {
-                    found.title.push_str(&text);
-                }
+            Token::CharacterTokens(text) if found.in_title && found.title.len() < TITLE_CHARS_MAX * 8 => {
+                found.title.push_str(&text);
             }
             _ => {}
         }

@@ -130,7 +130,17 @@ pub(super) fn table() -> Vec<Endpoint> {
         keyed(M::POST, "/api/v1/aliases", api::aliases::create),
         keyed(M::DELETE, "/api/v1/aliases/{id}", api::aliases::alias::remove),
         keyed(M::POST, "/api/v1/aliases/execute", api::aliases::execute::create),
-        // What a community remembers
+    ]
+    .into_iter()
+    .chain(memories())
+    .collect()
+}
+
+/// What a community remembers.
+#[rustfmt::skip]
+fn memories() -> Vec<Endpoint> {
+    use Method as M;
+    vec![
         keyed(M::POST, "/api/v1/memories/quotes", api::memories::quotes::create),
         keyed(M::GET, "/api/v1/memories/quotes/{community}", api::memories::quotes::list),
         keyed(M::GET, "/api/v1/memories/quotes/{community}/random", api::memories::quotes::quote::random),

@@ -173,7 +173,7 @@ async fn show(ctx: &Context, text: &str) -> Result<Vec<Reply>, ModuleError> {
 /// Begins with our words, so that no title becomes a command.
 fn whole(bookmark: &Bookmark) -> String {
     let title = if bookmark.title.is_empty() { String::new() } else { format!("{} – ", bookmark.title) };
-    let tags: String = bookmark.tags.iter().map(|tag| format!(" #{tag}")).collect();
+    let tags = bookmark.tags.iter().flat_map(|tag| [" #", tag.as_str()]).collect::<String>();
     format!("Bookmark {}: {title}{}{tags}", bookmark.number, bookmark.url)
 }
 
