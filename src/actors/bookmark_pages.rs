@@ -6,16 +6,13 @@ use std::time::Duration;
 use domain::CommunityId;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde::{Deserialize, Serialize};
-use storage::bookmarks::{self, Rewrite};
-use storage::queue::{Claimed, NewMessage};
+use storage::bookmarks::{self, PAGE_TOPIC, PageWanted, Rewrite};
+use storage::queue::Claimed;
 use storage::{Effect, OpId, Scope, StorageError};
 
 use super::Services;
 use crate::http::{FetchError, PageText};
 use crate::queue::{HandleError, Handler};
-
-const TOPIC: &str = "bookmark_page";
 
 /// One fetch with its redirects.
 const FETCH_LIMIT: Duration = Duration::from_secs(5);
@@ -23,20 +20,7 @@ const FETCH_LIMIT: Duration = Duration::from_secs(5);
 /// A page that does not answer is asked so often; then the bookmark stays without a title.
 const ATTEMPTS_MAX: i64 = 3;
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Wanted {
-    community_id: CommunityId,
-    number: i64,
-}
-
-/// Asks for the page of a bookmark, in the transaction that keeps it.
-pub fn wanted(community_id: CommunityId, number: i64) -> Result<NewMessage, StorageError> {
-    let key = format!("community:{community_id}");
-    // A number is never given again, so the id is the bookmark's own.
-    NewMessage::new(TOPIC, key, format!("{community_id}:{number}"), &Wanted { community_id, number })
-}
-
-/// The topic's handler.
+/// The handler of [`PAGE_TOPIC`].
 #[derive(Debug)]
 pub struct BookmarkPages {
     pub services: Arc<Services>,
@@ -44,7 +28,7 @@ pub struct BookmarkPages {
 
 impl Handler for BookmarkPages {
     fn topic(&self) -> &'static str {
-        TOPIC
+        PAGE_TOPIC
     }
 
     fn handle<'a>(&'a self, message: &'a Claimed) -> BoxFuture<'a, Result<(), HandleError>> {
@@ -54,7 +38,7 @@ impl Handler for BookmarkPages {
 
 impl BookmarkPages {
     async fn read(&self, message: &Claimed) -> Result<(), HandleError> {
-        let Wanted { community_id, number } = serde_json::from_str(&message.body)
+        let PageWanted { community_id, number } = serde_json::from_str(&message.body)
             .map_err(|error| HandleError::GiveUp(format!("names no bookmark: {error}")))?;
         let again = |error: StorageError| HandleError::Retry(error.to_string());
         let found = bookmarks::get(&self.services.db, community_id, number).await.map_err(again)?;
@@ -83,7 +67,7 @@ impl BookmarkPages {
         page: PageText,
     ) -> Result<(), StorageError> {
         let (scope, now) = (Scope::Community(community_id), self.services.clock.now());
-        let op = OpId::new(&scope, TOPIC, &message.message_id, TOPIC, 0)?;
+        let op = OpId::new(&scope, PAGE_TOPIC, &message.message_id, PAGE_TOPIC, 0)?;
         let done = storage::unit_of_work(&self.services.db, scope, &op, now, move |tx| {
             async move {
                 let Some(old) = bookmarks::get(&mut *tx, community_id, number).await? else {

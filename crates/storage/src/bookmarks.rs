@@ -4,12 +4,14 @@ use chrono::{DateTime, Utc};
 use domain::{CommunityId, PersonId};
 
 use crate::db::{Statement, Target, Tx, on, sql};
-use crate::rows::{micros, page};
+use crate::rows::{self, micros};
 use crate::words::{self, Wanted};
 use crate::{StorageError, db};
 
+mod page;
 mod summary;
 
+pub use page::{PAGE_TOPIC, PageWanted, want_page};
 pub(crate) use summary::STATEMENTS as SUMMARY_STATEMENTS;
 pub use summary::{Stats, Tag, popular, stats, tags};
 
@@ -205,7 +207,7 @@ pub async fn list<'a>(
     offset: u32,
 ) -> Result<Vec<Bookmark>, StorageError> {
     let (on, community) = (on.into(), community_id.to_string());
-    let (limit, offset) = (page(limit, PAGE_MAX), i64::from(offset.min(OFFSET_MAX)));
+    let (limit, offset) = (rows::page(limit, PAGE_MAX), i64::from(offset.min(OFFSET_MAX)));
     let (tags, creator) = (json(&filter.tags)?, filter.created_by.as_str());
     let rows = if !filter.words.is_empty() {
         let Some(wanted) = Wanted::of(community_id, &filter.words) else { return Ok(Vec::new()) };

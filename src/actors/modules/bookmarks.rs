@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use domain::Level;
 use domain::reply_text::clean;
 use futures_util::FutureExt;
+use storage::Effect;
 use storage::bookmarks::{self, Added, BOOKMARKS_MAX, Bookmark, BookmarkFilter, NewBookmark, TAGS_MAX};
 use storage::persons::{self, Identity};
-use storage::{Effect, queue};
 
 use super::commands::split_word;
 use crate::actors::listing::cut_to_fit;
-use crate::actors::{CommandSpec, Context, Module, ModuleError, ModuleSpec, audit, bookmark_pages};
+use crate::actors::{CommandSpec, Context, Module, ModuleError, ModuleSpec, audit};
 use crate::messages::{CommandCall, Reply};
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ async fn add(ctx: &Context, call: &CommandCall, url: &str, rest: &str) -> Result
                     )));
                 }
             };
-            queue::enqueue(tx, &[bookmark_pages::wanted(community_id, number)?]).await?;
+            bookmarks::want_page(tx, community_id, number).await?;
             entry.target = number.to_string();
             Ok(Effect::new(format!("Bookmark {number} added; !bookmarks {number} shows it.")).audited(entry))
         }

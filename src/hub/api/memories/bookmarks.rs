@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 use storage::bookmarks::{
     self, Added, BOOKMARKS_MAX, Bookmark, BookmarkFilter, NewBookmark, OFFSET_MAX, PAGE_MAX, TAGS_MAX,
 };
-use storage::{AuditEntry, Effect, Scope, queue};
+use storage::{AuditEntry, Effect, Scope};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Fields, OffsetPage, community_of, person_of};
-use crate::actors::bookmark_pages;
 use crate::hub::answer::{Answer, Answered, ApiError, Envelope, ErrorEnvelope, ok};
 use crate::hub::changing::Caller;
 use crate::hub::input::{JsonBody, Queried};
@@ -203,7 +202,7 @@ pub(in crate::hub) async fn create(
                 Ok(match bookmarks::add(tx, community_id, &new, now).await? {
                     Added::Kept(number) => {
                         if wants_page {
-                            queue::enqueue(tx, &[bookmark_pages::wanted(community_id, number)?]).await?;
+                            bookmarks::want_page(tx, community_id, number).await?;
                         }
                         audit.target = number.to_string();
                         Effect::new(Some((number, true))).audited(audit)
