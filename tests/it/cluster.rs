@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fake_twitch::{Chatter, FakeConfig, FakeTwitch};
@@ -33,8 +34,17 @@ fn login(number: usize) -> String {
     format!("channel{number:03}")
 }
 
+/// A port that nobody has, below those that the kernel gives to outgoing connections: such a one might be taken again
+/// before the node listens. Each process of the tests begins at its own place.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr()).expect("a free port").port()
+    static N_ASKED: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let ports = std::iter::from_fn(|| {
+        let number =
+            std::process::id().wrapping_mul(37).wrapping_add(N_ASKED.fetch_add(1, Ordering::Relaxed));
+        u16::try_from(12_000 + number % 20_000).ok()
+    });
+    ports.take(1_000).find(is_free).expect("a free port")
 }
 
 struct Cluster {

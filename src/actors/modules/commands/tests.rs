@@ -170,7 +170,10 @@ async fn a_viewer_lists_commands_and_changes_none() {
     world.moderator("!alias add hey hi").await;
     world.moderator("!command disable uptime").await;
     let list = world.viewer("!commands").await;
-    assert!(list.starts_with("Commands: !hey, !hi, !bookmarks, !commands, !deaths, !help, !ping, !botuptime"), "{list}");
+    assert!(
+        list.starts_with("Commands: !hey, !hi, !bookmarks, !commands, !deaths, !help, !ping, !botuptime"),
+        "{list}"
+    );
     for hidden in ["!mods", "!off", "!addcom", "!uptime"] {
         assert!(!list.split([' ', ',']).any(|word| word == hidden), "{hidden}: {list}");
     }
