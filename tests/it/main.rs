@@ -11,6 +11,7 @@ mod fake_twitch;
 mod faults;
 mod house;
 mod limits;
+mod make_cluster;
 mod node;
 mod overload;
 mod promises;
