@@ -19,6 +19,7 @@ use crate::cluster::{Directory, Gateway};
 use crate::config::Config;
 use crate::http::UrlFetcher;
 use crate::limits::Limiter;
+use crate::messages::streamers::StreamerLookup;
 use crate::messages::{Board, Clock, ModuleInfo, Operator};
 use crate::queue::Queue;
 use crate::redis::Redis;
@@ -76,6 +77,8 @@ pub struct HubDeps {
     pub events: Arc<EventLog>,
     /// Knows which addresses may be saved.
     pub urls: UrlFetcher,
+    /// Knows who streams what.
+    pub streamers: Arc<dyn StreamerLookup>,
     /// Written by the platforms.
     pub board: Arc<Board>,
     /// Events whose caller does not wait, and what operators see of them.

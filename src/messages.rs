@@ -16,6 +16,7 @@ pub mod replay;
 pub mod reply;
 pub mod sink;
 pub mod spawner;
+pub mod streamers;
 pub mod table;
 
 pub use board::{Board, PlatformReport};

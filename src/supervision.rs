@@ -101,8 +101,10 @@ impl Node {
         let directory = boot::directory(&config, sampler.memory(), notes, Arc::clone(&spawner));
         let (directory, clustering) = clustering::join(&config, (&db, me), directory, &background).await?;
         let (http, urls) = boot::http_clients(&config)?;
+        let streamers = boot::streamers(&config, (&http, &db), redis.as_ref(), &background);
+        let outside = (db, urls, streamers);
         let services =
-            boot::services(&config, (db, urls), (directory, events), (Arc::clone(&spawner), me), poll_slots);
+            boot::services(&config, outside, (directory, events), (Arc::clone(&spawner), me), poll_slots);
         let services = Arc::new(services);
         spawner.serve(Arc::clone(&services));
         boot::prepare(&config, &services, options.console).await?;

@@ -15,6 +15,7 @@ use crate::cluster::{ChannelSlot, Directory};
 use crate::config::LimitsConfig;
 use crate::http::UrlFetcher;
 use crate::messages::spawner::SharedSpawner;
+use crate::messages::streamers::StreamerLookup;
 use crate::messages::{
     ChatEvent, Chatter, Clock, Ends, EventKind, EventRecord, OutboundReply, Pressure, ReplySink, Source,
     What, record,
@@ -35,6 +36,8 @@ pub struct Services {
     pub db: Db,
     /// Fetches pages for modules.
     pub urls: UrlFetcher,
+    /// Knows who streams what.
+    pub streamers: Arc<dyn StreamerLookup>,
     pub directory: Arc<Directory>,
     pub spawner: SharedSpawner,
     pub registry: Registry,

@@ -8,6 +8,7 @@
 //! sender      reply → the channel's queue, at once into the connection's outlet where the budget permits
 //! pump        the replies that had to wait
 //! actor       connections, JOINs, the account       fleet, joins, credentials
+//! helix       who streams what, asked over HTTP
 //! ```
 
 use ractor::Actor;
@@ -20,6 +21,7 @@ mod budget;
 mod connection;
 mod credentials;
 mod fleet;
+pub mod helix;
 mod intake;
 mod joins;
 mod lines;

@@ -20,12 +20,15 @@ use super::spawner::NodeSpawner;
 use crate::actors::modules::{MODULES, Registry};
 use crate::actors::services::LOADS_MAX;
 use crate::actors::{Services, outbox};
+use crate::cache::Caches;
 use crate::cluster::Directory;
 use crate::cluster::SlotSpec;
 use crate::config::Config;
 use crate::http::{self, FetchOptions, HttpClient, HttpOptions, UrlFetcher};
 use crate::messages::spawner::SharedSpawner;
+use crate::messages::streamers::StreamerLookup;
 use crate::messages::{ByteBudget, Clock, CommandInfo, EventRecord, Memory, ModuleInfo, Recorder, What};
+use crate::platforms::twitch::helix::{self, HelixDeps};
 use crate::queue::{Queue, StreamBell};
 use crate::redis::{Redis, RedisOptions};
 use crate::telemetry::command_meters::CommandMeters;
@@ -36,6 +39,8 @@ use crate::telemetry::poll_slots::{Fallen, PollSlots};
 const PAGE: u32 = 500;
 /// A start waits so long for the first attempt to reach Redis, so that it need not begin with a change.
 const REDIS_SETTLE_MAX: Duration = Duration::from_millis(500);
+/// What the caches of a node keep in memory at most.
+const CACHE_BYTES_MAX: u64 = 16 << 20;
 /// The channel of the terminal.
 pub const CONSOLE_LOGIN: &str = "local";
 
@@ -134,7 +139,7 @@ pub fn directory(
 
 pub fn services(
     config: &Config,
-    (db, urls): (Db, UrlFetcher),
+    (db, urls, streamers): (Db, UrlFetcher, Arc<dyn StreamerLookup>),
     (directory, events): (Arc<Directory>, Arc<EventLog>),
     (spawner, incarnation): (Arc<NodeSpawner>, Incarnation),
     poll_slots: PollSlots,
@@ -147,6 +152,7 @@ pub fn services(
         clock,
         db,
         urls,
+        streamers,
         directory,
         spawner,
         registry: Registry::new(MODULES),
@@ -246,6 +252,18 @@ pub fn http_clients(config: &Config) -> anyhow::Result<(HttpClient, UrlFetcher)>
     let seed = rand::make_rng::<SmallRng>().random();
     let client = HttpClient::new(HttpOptions { roots, clock: Clock::System, seed })?;
     Ok((client, urls))
+}
+
+/// Who streams what, asked of Twitch and remembered.
+pub fn streamers(
+    config: &Config,
+    (http, db): (&HttpClient, &Db),
+    redis: Option<&Redis>,
+    background: &TaskTracker,
+) -> Arc<dyn StreamerLookup> {
+    let caches = Caches::start(redis.cloned(), CACHE_BYTES_MAX, background);
+    let (http, db) = (http.clone(), db.clone());
+    helix::lookup(HelixDeps { config, http, db, caches: &caches, background })
 }
 
 /// The hub's port.

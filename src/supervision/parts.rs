@@ -254,6 +254,7 @@ fn hub_deps(wiring: &Arc<Wiring>, stop: CancellationToken) -> HubDeps {
         clock: services.clock.clone(),
         events: Arc::clone(&services.events),
         urls: services.urls.clone(),
+        streamers: Arc::clone(&services.streamers),
         board: Arc::clone(&wiring.board),
         queue: Arc::clone(&wiring.queue),
         redis: wiring.redis.clone(),

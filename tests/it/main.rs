@@ -9,6 +9,7 @@ mod doctor;
 mod event_log;
 mod fake_twitch;
 mod faults;
+mod helix;
 mod house;
 mod limits;
 mod make_cluster;

@@ -24,6 +24,7 @@ use crate::cluster::SlotSpec;
 use crate::cluster::{ChannelSlot, Directory};
 use crate::config::Config;
 use crate::http::{FetchOptions, UrlFetcher};
+use crate::messages::streamers::MadeUp;
 use crate::messages::{
     ByteBudget, ChatEvent, Chatter, Clock, CommandCall, CommandTable, Completion, CustomCommand, EventKind,
     ModuleRequest, Once, OutboundReply, Reply, ReplySink, Source, Spawner, TableEntry,
@@ -75,6 +76,7 @@ impl World {
             clock: clock.clone(),
             db,
             urls: fetcher(&clock, Vec::new()),
+            streamers: Arc::new(MadeUp::default()),
             directory,
             spawner,
             registry: Registry::new(MODULES),

@@ -19,6 +19,7 @@ use crate::http::{FetchOptions, UrlFetcher};
 use crate::hub::{HubDeps, NodeInfo, serve};
 use crate::limits::Limiter;
 use crate::messages::spawner::{ModuleRequest, Spawner};
+use crate::messages::streamers::MadeUp;
 use crate::messages::{
     Board, ByteBudget, ChannelMsg, ChannelReport, ChatEvent, Clock, CommandInfo, Completion, Delivery,
     ModuleInfo, ModuleReport, NotDelivered, Operator, OutboundReply, PartReport, ReplayAsk, ReplayPage,
@@ -231,6 +232,7 @@ impl TestNode {
                 folder.path().join("events.db"),
             )),
             clock: Clock::System,
+            streamers: Arc::new(MadeUp::default()),
             urls: UrlFetcher::new(FetchOptions::new(RootCertStore::empty(), Clock::System, Vec::new()))
                 .unwrap(),
             board: Arc::default(),

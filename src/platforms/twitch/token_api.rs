@@ -83,6 +83,23 @@ pub async fn refresh(
     call(http.post(&format!("{auth_url}/token")).form(&form)).await
 }
 
+/// Asks for a token of the application itself, which belongs to no account.
+///
+/// # Errors
+/// [`TokenError::Refused`] when the application is not accepted.
+pub async fn app_token(
+    http: &HttpClient,
+    auth_url: &str,
+    application: &Application,
+) -> Result<Refreshed, TokenError> {
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", application.client_id.as_str()),
+        ("client_secret", application.client_secret.expose_secret()),
+    ];
+    call(http.post(&format!("{auth_url}/token")).form(&form)).await
+}
+
 async fn call<T: DeserializeOwned>(call: Call) -> Result<T, TokenError> {
     let answered = call.limit(CALL_LIMIT).body_bytes_max(BODY_BYTES_MAX).send().await;
     let answer = answered.map_err(|error| TokenError::Unknown(error.to_string()))?;

@@ -55,6 +55,15 @@ impl Chatter {
     }
 }
 
+/// What somebody streams, or streamed last.
+#[derive(Clone, Debug, Default)]
+pub struct Show {
+    pub game: String,
+    pub title: String,
+    /// `None`: not live.
+    pub viewers: Option<u64>,
+}
+
 /// Everything that can be set before the start. The default is Twitch's figures for a normal account.
 #[derive(Clone, Debug)]
 pub struct FakeConfig {

@@ -22,6 +22,10 @@ pub struct Counters {
     pub undelivered: u64,
     /// Chat lines dropped because a client did not read.
     pub lines_dropped: u64,
+    /// HTTP calls, however they were answered.
+    pub http_calls: u64,
+    /// Tokens that the application was given.
+    pub app_tokens: u64,
 
     pub login_failures: u64,
     pub auths_over: u64,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::Account;
+use crate::config::{Account, Show};
 use crate::connection::Connection;
 use crate::http::HttpMode;
 use crate::server::FakeTwitch;
@@ -87,6 +87,16 @@ impl FakeTwitch {
     /// The account as it stands, with refreshed tokens; `None`: there is none of that login.
     pub fn account(&self, login: &str) -> Option<Account> {
         self.world().state().accounts.iter().find(|account| account.login == login).cloned()
+    }
+
+    /// Says what somebody streams, or streamed last.
+    pub fn set_show(&self, login: &str, show: Show) {
+        self.world().state().shows.insert(login.to_owned(), show);
+    }
+
+    /// Makes every token of the application invalid.
+    pub fn revoke_app_tokens(&self) {
+        self.world().state().app_tokens.clear();
     }
 
     /// Changes how the HTTP side answers.

@@ -1,4 +1,4 @@
-//! The HTTP calls around chat: token validation, refresh, and users.
+//! The HTTP calls around chat: tokens, users, channels and streams.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::world::{World, room_id};
 
+mod helix;
+
 /// How long a token is said to live, seconds.
 const EXPIRES_IN_SECS: u64 = 14_400;
 const SCOPES: [&str; 4] = ["chat:read", "chat:edit", "user:read:chat", "user:write:chat"];
@@ -31,6 +33,8 @@ pub enum HttpMode {
     Status(u16),
     /// Every call is answered, this late.
     Slow(Duration),
+    /// Every call but those for tokens is answered with 429, and the points are back this much later.
+    NoPoints(Duration),
     /// Every connection is closed at once.
     Unreachable,
 }
@@ -46,6 +50,7 @@ pub(crate) async fn serve(listener: TcpListener, world: Arc<World>) {
         .route("/oauth2/token", post(token))
         .route("/users", get(users))
         .route("/helix/users", get(users))
+        .merge(helix::routes())
         .layer(middleware::from_fn_with_state(Arc::clone(&world), play_mode))
         .with_state(Arc::clone(&world));
     // It ends only with an error of the listener, which has none that lasts.
@@ -78,7 +83,11 @@ impl Listener for Reachable {
 
 /// Connections are not kept, so that a change of mode is seen by the next call.
 async fn play_mode(State(world): State<Arc<World>>, request: Request, next: Next) -> Response {
-    let mode = world.state().http_mode;
+    let mode = {
+        let mut state = world.state();
+        state.counters.http_calls += 1;
+        state.http_mode
+    };
     let mut response = match mode {
         HttpMode::Status(code) => {
             StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response()
@@ -87,7 +96,8 @@ async fn play_mode(State(world): State<Arc<World>>, request: Request, next: Next
             tokio::time::sleep(wait).await;
             next.run(request).await
         }
-        HttpMode::Normal | HttpMode::Unreachable => next.run(request).await,
+        HttpMode::NoPoints(wait) if !request.uri().path().ends_with("/token") => helix::no_points(wait),
+        HttpMode::Normal | HttpMode::NoPoints(_) | HttpMode::Unreachable => next.run(request).await,
     };
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
@@ -130,10 +140,11 @@ async fn token(State(world): State<Arc<World>>, uri: Uri, body: String) -> Respo
     if world.config.client_secret.as_deref().is_some_and(|secret| value("client_secret") != Some(secret)) {
         return refused(StatusCode::FORBIDDEN, "invalid client secret");
     }
-    if value("grant_type") != Some("refresh_token") {
-        return refused(StatusCode::BAD_REQUEST, "Invalid grant type");
+    match value("grant_type") {
+        Some("refresh_token") => refresh(&world, value("refresh_token").unwrap_or_default()),
+        Some("client_credentials") => helix::app_token(&world),
+        _ => refused(StatusCode::BAD_REQUEST, "Invalid grant type"),
     }
-    refresh(&world, value("refresh_token").unwrap_or_default())
 }
 
 /// Gives new tokens; the old pair is invalid from then on.
@@ -156,19 +167,19 @@ fn refresh(world: &World, refresh_token: &str) -> Response {
 
 async fn users(State(world): State<Arc<World>>, Query(pairs): Query<Pairs>, headers: HeaderMap) -> Response {
     let state = world.state();
-    let token = bearer(&headers, &["Bearer "]);
-    let Some(caller) = state.accounts.iter().find(|account| token == Some(account.token.as_str())) else {
-        return refused(StatusCode::UNAUTHORIZED, "Invalid OAuth token");
+    let caller = match helix::caller(&world, &state, &headers) {
+        Ok(caller) => caller,
+        Err(refusal) => return refusal,
     };
-    let client_id = headers.get("client-id").and_then(|value| value.to_str().ok());
-    if client_id != Some(world.config.client_id.as_str()) {
-        return refused(StatusCode::UNAUTHORIZED, "Client ID and OAuth token do not match");
-    }
     if pairs.len() > USERS_MAX {
         return refused(StatusCode::BAD_REQUEST, "The number of names is over 100");
     }
-    if pairs.is_empty() {
-        return Json(json!({"data": [user(&caller.login, &caller.user_id)]})).into_response();
+    match (pairs.is_empty(), caller) {
+        (true, Some(caller)) => {
+            return Json(json!({"data": [user(&caller.login, &caller.user_id)]})).into_response();
+        }
+        (true, None) => return refused(StatusCode::BAD_REQUEST, "The parameter id or login is missing"),
+        (false, _) => {}
     }
     let found: Vec<Value> =
         pairs.iter().filter_map(|(key, value)| find_user(&world, &state, key, value)).collect();
@@ -202,6 +213,8 @@ fn user(login: &str, id: &str) -> Value {
         "type": "",
         "broadcaster_type": "",
         "description": "",
+        "profile_image_url": format!("https://static.example/{login}.png"),
+        "offline_image_url": "",
         "created_at": "2016-12-14T20:32:28Z",
     })
 }

@@ -20,7 +20,7 @@ mod tls;
 mod transport;
 mod world;
 
-pub use config::{Account, Chatter, FakeConfig, LIMIT_OFF};
+pub use config::{Account, Chatter, FakeConfig, LIMIT_OFF, Show};
 pub use counters::Counters;
 pub use events::{Line, ReplyParent, Said, UserNotice};
 pub use feed::{Feed, LineStamps, PreparedLine, Taken};

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
-use crate::config::{Account, FakeConfig};
+use crate::config::{Account, FakeConfig, Show};
 use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::http::HttpMode;
@@ -70,6 +70,10 @@ pub(crate) struct State {
     /// Lines that were queued for connections that have ended.
     pub(crate) n_lines_ended: u64,
     pub(crate) http_mode: HttpMode,
+    /// Tokens that `/token` gave to the application.
+    pub(crate) app_tokens: HashSet<String>,
+    /// What is streamed or was last, by login.
+    pub(crate) shows: HashMap<String, Show>,
     /// New connections begin in these states.
     pub(crate) silent: bool,
     pub(crate) stalled: bool,
@@ -105,6 +109,8 @@ impl World {
             pongs: VecDeque::new(),
             n_lines_ended: 0,
             http_mode: HttpMode::Normal,
+            app_tokens: HashSet::new(),
+            shows: HashMap::new(),
             silent: false,
             stalled: false,
             scratch: Vec::new(),
