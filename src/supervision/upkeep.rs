@@ -30,6 +30,8 @@ const OPS_KEPT: TimeDelta = TimeDelta::hours(48);
 const DEAD_KEPT: TimeDelta = TimeDelta::days(30);
 /// Reminders that are over are shown for so long.
 const REMINDERS_KEPT: TimeDelta = TimeDelta::days(90);
+/// And shoutouts.
+const SHOUTOUTS_KEPT: TimeDelta = TimeDelta::days(365);
 /// Between two prunes of a backlog, so that others get at the writer.
 const PRUNE_PAUSE: Duration = Duration::from_millis(100);
 /// Rows removed by one prune, so that it never holds the writer for long.
@@ -134,7 +136,7 @@ impl Upkeep {
 
     /// Removes what is old, step by step, so that nobody waits long for the writer.
     async fn prune(&self) {
-        for old in [Old::OpIds, Old::Messages, Old::Suspects, Old::Cooldowns, Old::Reminders] {
+        for old in [Old::OpIds, Old::Messages, Old::Suspects, Old::Cooldowns, Old::Reminders, Old::Shoutouts] {
             let mut pruned = u64::from(PRUNED_MAX);
             let mut total = 0;
             while pruned == u64::from(PRUNED_MAX) {
@@ -161,6 +163,9 @@ impl Upkeep {
             Old::Reminders => {
                 storage::reminders::prune(db, self.services.clock.now() - REMINDERS_KEPT, PRUNED_MAX).await
             }
+            Old::Shoutouts => {
+                storage::shoutouts::prune(db, self.services.clock.now() - SHOUTOUTS_KEPT, PRUNED_MAX).await
+            }
             Old::Messages => {
                 let (kept, dead_kept) = (OPS_KEPT.num_milliseconds(), DEAD_KEPT.num_milliseconds());
                 storage::queue::prune(db, kept, dead_kept, PRUNED_MAX).await
@@ -177,6 +182,7 @@ enum Old {
     Suspects,
     Cooldowns,
     Reminders,
+    Shoutouts,
 }
 
 /// The part of a list that is met in one of `n_ticks` ticks: each element in exactly one of them.

@@ -35,6 +35,7 @@ pub mod recordings;
 pub mod reminders;
 pub mod roles;
 pub mod settings;
+pub mod shoutouts;
 pub mod suspects;
 pub mod timers;
 

@@ -109,6 +109,13 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../../migrations/postgres/0011_bookmarks.sql"),
         oldest_program: 1,
     },
+    Migration {
+        version: 12,
+        description: "shoutouts",
+        sqlite: include_str!("../../../migrations/sqlite/0012_shoutouts.sql"),
+        postgres: include_str!("../../../migrations/postgres/0012_shoutouts.sql"),
+        oldest_program: 1,
+    },
 ];
 
 impl Migration {

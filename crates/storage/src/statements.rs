@@ -4,7 +4,7 @@ use crate::db::{self, Statement};
 use crate::{
     aliases, audit, bookmarks, bot_accounts, budgets, changes, channels, cluster, commands, communities,
     cooldowns, counters, event_log, migrate, module_states, outbox, persons, pins, presence, queue, quotes,
-    recordings, reminders, roles, settings, suspects, timers, unit_of_work,
+    recordings, reminders, roles, settings, shoutouts, suspects, timers, unit_of_work,
 };
 
 /// The lists of all files.
@@ -49,6 +49,7 @@ pub(crate) const ALL: &[&[&Statement]] = &[
     reminders::DUE_STATEMENTS,
     roles::STATEMENTS,
     settings::STATEMENTS,
+    shoutouts::STATEMENTS,
     suspects::STATEMENTS,
     timers::STATEMENTS,
 ];

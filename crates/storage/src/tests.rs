@@ -17,6 +17,7 @@ mod queue;
 mod quotes;
 mod reminders;
 mod replicas;
+mod shoutouts;
 mod silence;
 mod statements;
 mod suspects;
