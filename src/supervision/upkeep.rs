@@ -136,7 +136,8 @@ impl Upkeep {
 
     /// Removes what is old, step by step, so that nobody waits long for the writer.
     async fn prune(&self) {
-        for old in [Old::OpIds, Old::Messages, Old::Suspects, Old::Cooldowns, Old::Reminders, Old::Shoutouts] {
+        for old in [Old::OpIds, Old::Messages, Old::Suspects, Old::Cooldowns, Old::Reminders, Old::Shoutouts]
+        {
             let mut pruned = u64::from(PRUNED_MAX);
             let mut total = 0;
             while pruned == u64::from(PRUNED_MAX) {

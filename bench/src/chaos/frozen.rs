@@ -34,7 +34,7 @@ pub(crate) async fn wakes(world: &mut World, n_rounds: usize) -> Result<Vec<Line
             victim.number,
             victim.channels.len()
         );
-        let held = hold(world, &victim.incarnation, &victim.channels[victim.channels.len() / 2]).await?;
+        let held = hold(world, &victim.incarnation, &victim.channels).await?;
         let stopped = Instant::now();
         world.nodes[victim.number].signal("STOP")?;
         let let_go = async {

@@ -67,7 +67,8 @@ fn only_lists_and_searches_may_be_asked_of_replicas() {
             "commands",
             "quote_categories",
             "quotes",
-            "reminders"
+            "reminders",
+            "shoutouts"
         ]
     );
     for statement in marked {
