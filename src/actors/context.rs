@@ -22,6 +22,7 @@ use self::answers::{Answers, Operation};
 use super::{ModuleError, Services};
 use crate::cluster::ChannelSlot;
 use crate::http::{CheckedUrl, FetchError, UrlRefused};
+use crate::messages::streamers::{LookUpError, Streamer};
 use crate::messages::{ChatEvent, Chatter, CommandTable, Reply, Source};
 
 mod answers;
@@ -152,13 +153,30 @@ impl Context {
         if urls.is_empty() {
             return Vec::new();
         }
-        let started = Instant::now();
-        let limit = FETCH_LIMIT.min(self.services.limits.module_timeout.mul_f64(FETCH_SHARE));
+        let limit = self.outside_limit();
         let fetch = |url| self.services.urls.fetch(self.community_id(), url, limit);
-        let answers = join_all(urls.iter().map(|url| fetch(url.as_str()))).await;
+        self.outside(join_all(urls.iter().map(|url| fetch(url.as_str())))).await
+    }
+
+    /// Who streams under that login; `None` when nobody has it. Never within a unit of work.
+    ///
+    /// # Errors
+    /// [`LookUpError`] says what to set, or when to ask again.
+    pub async fn streamer(&self, login: &str) -> Result<Option<Arc<Streamer>>, LookUpError> {
+        self.outside(self.services.streamers.look_up(login, self.outside_limit())).await
+    }
+
+    fn outside_limit(&self) -> Duration {
+        FETCH_LIMIT.min(self.services.limits.module_timeout.mul_f64(FETCH_SHARE))
+    }
+
+    /// Waits for other people's sites, which is not the module's slowness.
+    async fn outside<T>(&self, work: impl Future<Output = T>) -> T {
+        let started = Instant::now();
+        let answer = work.await;
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.outside_ms.fetch_add(took_ms, Ordering::Relaxed);
-        answers
+        answer
     }
 
     /// Why an address that is about to be saved would not be fetched.

@@ -18,6 +18,7 @@ pub mod ping;
 pub mod quotes;
 pub mod reminders;
 pub mod roles;
+pub mod shoutout;
 #[cfg(test)]
 pub mod testing;
 pub mod timers;
@@ -34,6 +35,7 @@ pub const MODULES: &[ModuleSpec] = &[
     quotes::SPEC,
     reminders::SPEC,
     roles::SPEC,
+    shoutout::SPEC,
     timers::SPEC,
     uptime::SPEC,
     #[cfg(feature = "test-support")]

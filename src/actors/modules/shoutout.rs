@@ -1,0 +1,92 @@
+//! `!so`: sends viewers to another streamer, with what the platform says of them.
+
+use async_trait::async_trait;
+use domain::shoutout::{ShoutoutProfile, ShoutoutTemplate, default_text};
+use domain::{Level, Platform};
+use futures_util::FutureExt;
+use storage::Effect;
+use storage::shoutouts::{self, NewShoutout, TemplateKey};
+
+use super::commands::split_word;
+use crate::actors::{CommandSpec, Context, Module, ModuleError, ModuleSpec, audit};
+use crate::messages::streamers::{LookUpError, login_of};
+use crate::messages::{CommandCall, Reply};
+
+#[cfg(test)]
+mod tests;
+
+const STEP: u16 = 1;
+
+const USAGE: &str = "Type !so <name>, the name of a Twitch account.";
+
+pub const SPEC: ModuleSpec = ModuleSpec {
+    name: "shoutout",
+    description: "Sends viewers to other streamers.",
+    commands: &[CommandSpec {
+        name: "so",
+        also: &["shoutout"],
+        usage: "so <name>",
+        description: "Tells the chat of another streamer.",
+        level: Level::Moderator,
+        ..CommandSpec::DEFAULT
+    }],
+    new: || Box::new(Shoutout),
+    ..ModuleSpec::DEFAULT
+};
+
+struct Shoutout;
+
+#[async_trait]
+impl Module for Shoutout {
+    async fn on_command(&mut self, ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
+        let (name, _) = split_word(&call.args);
+        let login = login_of(name).ok_or_else(|| ModuleError::User(USAGE.to_owned()))?;
+        let streamer = ctx.streamer(&login).await.map_err(not_known)?;
+        let nobody = || ModuleError::User(format!("Twitch knows nobody of the name {login}."));
+        let streamer = streamer.ok_or_else(nobody)?;
+        let message = message(ctx, &streamer.profile()).await?;
+        let (community_id, now) = (ctx.community_id(), ctx.now());
+        let new = NewShoutout {
+            platform: ctx.platform(),
+            target_user_id: streamer.user.id.clone(),
+            target_login: streamer.user.login.clone(),
+            message,
+            created_by: format!("{}:{}", ctx.platform(), ctx.user().platform_user_id),
+        };
+        let entry = audit::entry(ctx, &call.event, "shoutout.say", new.target_login.clone());
+        let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
+            async move {
+                shoutouts::record(tx, community_id, &new, now).await?;
+                Ok(Effect::new(new.message).audited(entry))
+            }
+            .boxed()
+        });
+        unit.await
+    }
+}
+
+/// The community's own text, or the default.
+async fn message(ctx: &Context, profile: &ShoutoutProfile) -> Result<String, ModuleError> {
+    let (platform, is_live) = (ctx.platform(), profile.viewer_count.is_some());
+    let key = TemplateKey { community_id: ctx.community_id(), platform, is_live };
+    let own = shoutouts::template(ctx.db(), key).await?;
+    // What was saved was read before; a variable that a later version drops is no reason to stay silent.
+    let own = own.and_then(|text| ShoutoutTemplate::parse(&text).ok());
+    Ok(own.unwrap_or_else(|| default_template(platform, is_live)).render(profile, platform))
+}
+
+fn default_template(platform: Platform, is_live: bool) -> ShoutoutTemplate {
+    ShoutoutTemplate::parse(default_text(platform, is_live)).expect("a test reads every default")
+}
+
+/// In words for the chat. Twitch's trouble is not the module's, so its breaker does not count it.
+fn not_known(error: LookUpError) -> ModuleError {
+    ModuleError::User(match error {
+        LookUpError::NotConfigured(text) => format!("No shoutout: {text}."),
+        LookUpError::Refused(text) => format!("No shoutout: {text}."),
+        LookUpError::Unavailable { retry_after, .. } => match retry_after {
+            Some(wait) => format!("Twitch does not tell me now; try again in {} s.", wait.as_secs().max(1)),
+            None => "Twitch does not tell me now; try again soon.".to_owned(),
+        },
+    })
+}
