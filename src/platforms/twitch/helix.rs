@@ -182,7 +182,7 @@ impl Inner {
             let authorization = format!("Bearer {}", token.secret.expose_secret());
             let call = self.http.get(url).authorization(&authorization).header("client-id", &self.client_id);
             let left = deadline.saturating_duration_since(Instant::now());
-            let answer = call.limit(left).send().await.map_err(call_failed)?;
+            let answer = call.limit(left).send().await.map_err(|error| call_failed(&error))?;
             match answer.status {
                 StatusCode::UNAUTHORIZED if refused.is_none() => refused = Some(token),
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -212,8 +212,8 @@ fn unavailable(reason: String, retry_after: Option<Duration>) -> LookUpError {
     LookUpError::Unavailable { reason, retry_after }
 }
 
-fn call_failed(error: HttpError) -> LookUpError {
-    let retry_after = match &error {
+fn call_failed(error: &HttpError) -> LookUpError {
+    let retry_after = match error {
         HttpError::Open { retry_after, .. } => *retry_after,
         _ => None,
     };

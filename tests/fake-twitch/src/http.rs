@@ -169,7 +169,7 @@ async fn users(State(world): State<Arc<World>>, Query(pairs): Query<Pairs>, head
     let state = world.state();
     let caller = match helix::caller(&world, &state, &headers) {
         Ok(caller) => caller,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     if pairs.len() > USERS_MAX {
         return refused(StatusCode::BAD_REQUEST, "The number of names is over 100");

@@ -45,47 +45,46 @@ pub(super) fn caller<'a>(
     world: &World,
     state: &'a world::State,
     headers: &HeaderMap,
-) -> Result<Option<&'a Account>, Response> {
+) -> Result<Option<&'a Account>, Box<Response>> {
     let token = bearer(headers, &["Bearer "]).unwrap_or_default();
     let account = state.accounts.iter().find(|account| account.token == token);
     if account.is_none() && !state.app_tokens.contains(token) {
-        return Err(refused(StatusCode::UNAUTHORIZED, "Invalid OAuth token"));
+        return Err(Box::new(refused(StatusCode::UNAUTHORIZED, "Invalid OAuth token")));
     }
     let client_id = headers.get("client-id").and_then(|value| value.to_str().ok());
     if client_id != Some(world.config.client_id.as_str()) {
-        return Err(refused(StatusCode::UNAUTHORIZED, "Client ID and OAuth token do not match"));
+        let refusal = refused(StatusCode::UNAUTHORIZED, "Client ID and OAuth token do not match");
+        return Err(Box::new(refusal));
     }
     Ok(account)
 }
 
+/// What Helix says of one show, by its login and id; `None` leaves it out.
+type Entry = fn(&str, &str, &Show) -> Option<Value>;
+
 async fn channels(state: State<Arc<World>>, query: Query<Pairs>, headers: HeaderMap) -> Response {
-    let entry = |login: &str, id: &str, show: &Show| {
+    let entry: Entry = |login, id, show| {
         Some(json!({"broadcaster_id": id, "broadcaster_login": login, "broadcaster_name": login,
             "broadcaster_language": "en", "game_id": "1", "game_name": show.game, "title": show.title,
             "delay": 0, "tags": []}))
     };
-    answer(&state, &query, &headers, ("broadcaster_id", &entry))
+    answer(&state, &query, &headers, ("broadcaster_id", entry))
 }
 
 async fn streams(state: State<Arc<World>>, query: Query<Pairs>, headers: HeaderMap) -> Response {
-    let entry = |login: &str, id: &str, show: &Show| {
+    let entry: Entry = |login, id, show| {
         Some(json!({"id": "1", "user_id": id, "user_login": login, "user_name": login, "type": "live",
             "game_id": "1", "game_name": show.game, "title": show.title, "viewer_count": show.viewers?,
             "started_at": "2026-01-01T12:00:00Z", "language": "en"}))
     };
-    answer(&state, &query, &headers, ("user_id", &entry))
+    answer(&state, &query, &headers, ("user_id", entry))
 }
 
 /// One entry for each id that belongs to a show; for `key` the entry, if there is one.
-fn answer(
-    world: &World,
-    pairs: &Pairs,
-    headers: &HeaderMap,
-    (key, entry): (&str, &dyn Fn(&str, &str, &Show) -> Option<Value>),
-) -> Response {
+fn answer(world: &World, pairs: &Pairs, headers: &HeaderMap, (key, entry): (&str, Entry)) -> Response {
     let state = world.state();
     if let Err(refusal) = caller(world, &state, headers) {
-        return refusal;
+        return *refusal;
     }
     let wanted = |id: &str| pairs.iter().any(|(name, value)| name == key && value == id);
     let shows = state.shows.iter().map(|(login, show)| (login, room_id(login), show));
