@@ -35,6 +35,7 @@ mod changing;
 mod client;
 mod collector;
 mod everywhere;
+mod fields;
 mod health;
 mod healthz;
 mod home;

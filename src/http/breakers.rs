@@ -5,9 +5,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use domain::{Admission, Breaker, BreakerConfig, BreakerState, CallResult};
 
 use super::SERVICE;
+use crate::messages::streamers::HostFigures;
 
 /// Names of the states in the order of [`BreakerState::gauge`]; that of an external host is never disabled.
 const STATES: [&str; 3] = ["CLOSED", "OPEN", "HALF_OPEN"];
@@ -23,6 +25,11 @@ pub(super) struct Breakers {
 
 struct Host {
     breaker: Breaker,
+    n_successes: u64,
+    n_failures: u64,
+    n_rejections: u64,
+    /// `None`: the state never changed.
+    changed_at: Option<Instant>,
     shown_as: Arc<str>,
     used_at: Instant,
 }
@@ -77,6 +84,12 @@ impl Breakers {
         let admission = entry.breaker.admit(now);
         let (after, shown_as) = (entry.breaker.state(), Arc::clone(&entry.shown_as));
         if before != after {
+            entry.changed_at = Some(now);
+        }
+        if matches!(admission, Admission::Rejected { .. }) {
+            entry.n_rejections += 1;
+        }
+        if before != after {
             changed(&hosts, &shown_as, after);
         }
         drop(hosts);
@@ -110,10 +123,35 @@ impl Breakers {
         }
         let authority: Arc<str> = authority.into();
         let shown_as = self.name_of(host);
-        let breaker = Breaker::new(BreakerConfig::host());
-        hosts.insert(Arc::clone(&authority), Host { breaker, shown_as: Arc::clone(&shown_as), used_at: now });
+        let host = Host {
+            breaker: Breaker::new(BreakerConfig::host()),
+            n_successes: 0,
+            n_failures: 0,
+            n_rejections: 0,
+            changed_at: None,
+            shown_as: Arc::clone(&shown_as),
+            used_at: now,
+        };
+        hosts.insert(Arc::clone(&authority), host);
         show(hosts, &shown_as);
         authority
+    }
+
+    /// How the calls of `authority` went, at `wall_now`. `None`: it is not remembered.
+    pub fn figures(&self, authority: &str, wall_now: DateTime<Utc>) -> Option<HostFigures> {
+        let hosts = self.lock();
+        let host = hosts.get(authority)?;
+        let at = |instant: Instant| wall_now - now().saturating_duration_since(instant);
+        Some(HostFigures {
+            state: host.breaker.state().as_str(),
+            n_failures_in_row: host.breaker.failures_in_row(),
+            n_probes_succeeded: host.breaker.probes_succeeded(),
+            n_successes: host.n_successes,
+            n_failures: host.n_failures,
+            n_rejections: host.n_rejections,
+            changed_at: host.changed_at.map(at),
+            config: BreakerConfig::host(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Host>> {
@@ -132,8 +170,10 @@ impl Permit {
         self.is_told = true;
         let mut hosts = self.breakers.lock();
         let Some(host) = hosts.get_mut(&self.authority) else { return };
+        host.n_successes += 1;
         let (after, shown_as) = (host.breaker.open_for(duration, now()), Arc::clone(&host.shown_as));
         if let Some(after) = after {
+            host.changed_at = Some(now());
             changed(&hosts, &shown_as, after);
         }
     }
@@ -142,6 +182,11 @@ impl Permit {
         self.is_told = true;
         let mut hosts = self.breakers.lock();
         let Some(host) = hosts.get_mut(&self.authority) else { return };
+        match result {
+            CallResult::Success { .. } => host.n_successes += 1,
+            CallResult::Failure => host.n_failures += 1,
+            CallResult::Cancelled => {}
+        }
         // What began before the breaker opened says nothing about the probe that is under way now.
         if host.breaker.state() == BreakerState::HalfOpen && !self.is_probe {
             return;
@@ -149,6 +194,7 @@ impl Permit {
         // No jitter: the time of a host in OPEN is fixed.
         let (after, shown_as) = (host.breaker.record(result, now(), 0.5), Arc::clone(&host.shown_as));
         if let Some(after) = after {
+            host.changed_at = Some(now());
             changed(&hosts, &shown_as, after);
         }
     }
@@ -214,6 +260,10 @@ mod tests {
         }
         assert_eq!(breakers.lock().len(), 3);
         assert!(breakers.admit("sick:80", "sick").is_err());
+        let figures = breakers.figures("sick:80", DateTime::UNIX_EPOCH).unwrap();
+        assert_eq!((figures.state, figures.n_failures, figures.n_rejections), ("OPEN", 5, 1));
+        assert!(figures.changed_at <= Some(DateTime::UNIX_EPOCH), "{figures:?}");
+        assert_eq!(breakers.figures("host0:80", DateTime::UNIX_EPOCH), None, "it was forgotten");
     }
 
     #[tokio::test(start_paused = true)]

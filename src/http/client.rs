@@ -11,7 +11,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::header::HeaderValue;
 use reqwest::redirect::Policy;
-use reqwest::{Method, Request, RequestBuilder};
+use reqwest::{Method, Request, RequestBuilder, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -20,9 +20,10 @@ use tokio::time::Instant;
 use ulid::Ulid;
 
 use super::breakers::Breakers;
-use super::exchange::{Answer, Exchange, HttpError};
+use super::exchange::{Answer, Exchange, HttpError, authority};
 use super::{USER_AGENT, retry};
 use crate::messages::Clock;
+use crate::messages::streamers::HostFigures;
 
 /// A whole call, its retries and what is waited between them included.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
@@ -119,6 +120,12 @@ impl HttpClient {
             limit: CALL_LIMIT,
             body_bytes_max: BODY_BYTES_MAX,
         }
+    }
+
+    /// How the calls of that URL's host went.
+    pub fn figures(&self, url: &str) -> HostFigures {
+        let figures = |url| self.0.breakers.figures(&authority(&url), self.0.clock.now());
+        Url::parse(url).ok().and_then(figures).unwrap_or_else(HostFigures::untouched)
     }
 
     fn delay(&self, attempt: u32) -> Duration {

@@ -119,7 +119,7 @@ impl Exchange<'_> {
 }
 
 /// Host and port, which a breaker is kept for.
-fn authority(url: &Url) -> String {
+pub(super) fn authority(url: &Url) -> String {
     let port = url.port_or_known_default().unwrap_or_default();
     format!("{}:{port}", url.host_str().unwrap_or_default())
 }

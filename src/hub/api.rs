@@ -10,4 +10,5 @@ pub(super) mod memories;
 pub(super) mod modules;
 pub(super) mod queue;
 pub(super) mod router;
+pub(super) mod shoutout;
 pub(super) mod status;

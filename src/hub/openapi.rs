@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
-use utoipa::openapi::{RefOr, Schema};
+use utoipa::openapi::{Deprecated, RefOr, Schema};
 use utoipa::{Modify, OpenApi};
 
 use super::{api, health, healthz, home, metrics, readyz};
@@ -16,7 +16,7 @@ use super::{api, health, healthz, home, metrics, readyz};
 #[derive(Debug, OpenApi)]
 #[openapi(
     info(title = "waddlebot", description = "The runtime interface of a waddlebot node."),
-    modifiers(&ServiceKey, &Everywhere),
+    modifiers(&ServiceKey, &Everywhere, &ShortForms),
     paths(
         home::show,
         healthz::show,
@@ -63,6 +63,12 @@ use super::{api, health, healthz, home, metrics, readyz};
         api::aliases::create,
         api::aliases::alias::remove,
         api::aliases::execute::create,
+        api::shoutout::create,
+        api::shoutout::history::list,
+        api::shoutout::history::stats,
+        api::shoutout::template::set,
+        api::shoutout::streamer::show,
+        api::shoutout::circuit_breaker::show,
         api::memories::quotes::create,
         api::memories::quotes::list,
         api::memories::quotes::quote::random,
@@ -126,6 +132,26 @@ impl Modify for Everywhere {
                 std::mem::take(&mut one.items).into_iter().fold(AnyOfBuilder::new(), AnyOfBuilder::item);
             *item = Schema::AnyOf(any.description(one.description.take()).build());
         }
+    }
+}
+
+/// The paths of shoutouts as those know them who come from WaddleBot.
+struct ShortForms;
+
+impl Modify for ShortForms {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let paths = &mut document.paths.paths;
+        let short = |(path, item): (&String, &PathItem)| {
+            let rest = path.strip_prefix("/api/v1/shoutout/")?;
+            let mut item = item.clone();
+            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+                operation.deprecated = Some(Deprecated::True);
+                operation.operation_id = operation.operation_id.as_ref().map(|id| format!("{id}_short"));
+            }
+            Some((format!("/api/v1/{rest}"), item))
+        };
+        let found: Vec<_> = paths.iter().filter_map(short).collect();
+        paths.extend(found);
     }
 }
 

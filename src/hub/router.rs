@@ -132,8 +132,28 @@ pub(super) fn table() -> Vec<Endpoint> {
         keyed(M::POST, "/api/v1/aliases/execute", api::aliases::execute::create),
     ]
     .into_iter()
+    .chain(shoutouts())
     .chain(memories())
     .collect()
+}
+
+/// Shoutouts. What stands below `/api/v1/shoutout/` is reached without that part too, for those who know it so.
+#[rustfmt::skip]
+fn shoutouts() -> Vec<Endpoint> {
+    use Method as M;
+    vec![
+        keyed(M::POST, "/api/v1/shoutout", api::shoutout::create),
+        keyed(M::GET, "/api/v1/shoutout/history/{community}", api::shoutout::history::list),
+        keyed(M::GET, "/api/v1/history/{community}", api::shoutout::history::list),
+        keyed(M::GET, "/api/v1/shoutout/stats/{community}", api::shoutout::history::stats),
+        keyed(M::GET, "/api/v1/stats/{community}", api::shoutout::history::stats),
+        keyed(M::POST, "/api/v1/shoutout/template", api::shoutout::template::set),
+        keyed(M::POST, "/api/v1/template", api::shoutout::template::set),
+        keyed(M::GET, "/api/v1/shoutout/twitch/user/{username}", api::shoutout::streamer::show),
+        keyed(M::GET, "/api/v1/twitch/user/{username}", api::shoutout::streamer::show),
+        keyed(M::GET, "/api/v1/shoutout/circuit-breaker/metrics", api::shoutout::circuit_breaker::show),
+        keyed(M::GET, "/api/v1/circuit-breaker/metrics", api::shoutout::circuit_breaker::show),
+    ]
 }
 
 /// What a community remembers.

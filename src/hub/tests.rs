@@ -8,5 +8,6 @@ pub(crate) mod node;
 mod openapi;
 mod reminders;
 mod router;
+mod shoutouts;
 mod throttle;
 mod wire;

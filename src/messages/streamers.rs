@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::shoutout::ShoutoutProfile;
+use domain::{BreakerConfig, BreakerState};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Longest login that can be looked up; Twitch's own bound is 25.
 pub const LOGIN_CHARS_MAX: usize = 25;
@@ -22,7 +24,7 @@ pub struct Streamer {
     pub stream: Option<LiveStream>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct StreamerUser {
     pub id: String,
@@ -35,7 +37,7 @@ pub struct StreamerUser {
     pub offline_image_url: String,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct StreamerChannel {
     /// Empty: never told.
@@ -44,7 +46,7 @@ pub struct StreamerChannel {
     pub broadcaster_language: String,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct LiveStream {
     pub game_name: String,
@@ -56,6 +58,10 @@ pub struct LiveStream {
 }
 
 impl Streamer {
+    pub const fn is_live(&self) -> bool {
+        self.stream.is_some()
+    }
+
     /// What a shoutout says of them: what is played now, else what was played last.
     pub fn profile(&self) -> ShoutoutProfile {
         let channel = self.channel.clone().unwrap_or_default();
@@ -73,6 +79,40 @@ impl Streamer {
             broadcaster_type: self.user.broadcaster_type.clone(),
             profile_image_url: self.user.profile_image_url.clone(),
             offline_image_url: self.user.offline_image_url.clone(),
+        }
+    }
+}
+
+/// How the calls of a host went, as its breaker on this node saw them since the start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HostFigures {
+    pub state: &'static str,
+    /// Since the last success.
+    pub n_failures_in_row: u32,
+    /// Since the breaker began to try again.
+    pub n_probes_succeeded: u32,
+    /// Those that ended; a call that was given up counts as none.
+    pub n_successes: u64,
+    pub n_failures: u64,
+    /// Refused by the breaker, so never made.
+    pub n_rejections: u64,
+    /// When the state last changed. `None`: never.
+    pub changed_at: Option<DateTime<Utc>>,
+    pub config: BreakerConfig,
+}
+
+impl HostFigures {
+    /// A host that was not called yet.
+    pub const fn untouched() -> Self {
+        Self {
+            state: BreakerState::Closed.as_str(),
+            n_failures_in_row: 0,
+            n_probes_succeeded: 0,
+            n_successes: 0,
+            n_failures: 0,
+            n_rejections: 0,
+            changed_at: None,
+            config: BreakerConfig::host(),
         }
     }
 }
@@ -104,6 +144,9 @@ pub trait StreamerLookup: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`LookUpError`], after the attempts that are worth it.
     async fn look_up(&self, login: &str, limit: Duration) -> Result<Option<Arc<Streamer>>, LookUpError>;
+
+    /// How the calls of the platform's host went.
+    fn figures(&self) -> HostFigures;
 }
 
 /// Reads a login as people write it: `ann`, `@Ann`, `https://www.twitch.tv/ann`. `None`: it is none.
@@ -119,16 +162,55 @@ pub fn login_of(text: &str) -> Option<String> {
     ((1..=LOGIN_CHARS_MAX).contains(&name.len()) && name.bytes().all(is_legal)).then(|| name.to_owned())
 }
 
-/// Streamers that a test made up.
+/// Streamers that a test made up; nobody can tell of `outage`.
 #[cfg(test)]
 #[derive(Debug, Default)]
 pub struct MadeUp(pub Vec<Streamer>);
 
 #[cfg(test)]
+impl MadeUp {
+    /// `ann` plays Go before 7 viewers, `bob` played Chess, `eve` has a title that is no text of hers to write.
+    pub fn three() -> Self {
+        Self(vec![
+            Self::streamer("ann", "Openings", Some(7)),
+            Self::streamer("bob", "Endings", None),
+            Self::streamer("eve", "/ban you <svg onload=alert(1)>", Some(1)),
+        ])
+    }
+
+    fn streamer(login: &str, title: &str, viewers: Option<u64>) -> Streamer {
+        let title = title.to_owned();
+        let user = StreamerUser {
+            id: format!("id-{login}"),
+            login: login.to_owned(),
+            display_name: login.to_uppercase(),
+            ..StreamerUser::default()
+        };
+        let (game_name, live_game) = ("Chess".to_owned(), "Go".to_owned());
+        let channel = StreamerChannel { game_name, title: title.clone(), ..StreamerChannel::default() };
+        let stream = viewers.map(|viewer_count| LiveStream {
+            game_name: live_game,
+            title,
+            viewer_count,
+            ..LiveStream::default()
+        });
+        Streamer { user, channel: Some(channel), stream }
+    }
+}
+
+#[cfg(test)]
 #[async_trait]
 impl StreamerLookup for MadeUp {
     async fn look_up(&self, login: &str, _: Duration) -> Result<Option<Arc<Streamer>>, LookUpError> {
+        if login == "outage" {
+            let (reason, retry_after) = ("Twitch is away".to_owned(), Some(Duration::from_secs(30)));
+            return Err(LookUpError::Unavailable { reason, retry_after });
+        }
         Ok(self.0.iter().find(|streamer| streamer.user.login == login).cloned().map(Arc::new))
+    }
+
+    fn figures(&self) -> HostFigures {
+        HostFigures::untouched()
     }
 }
 

@@ -129,6 +129,16 @@ impl Breaker {
         self.state
     }
 
+    /// Failures since the last success, while it is closed and counts them in a row.
+    pub const fn failures_in_row(&self) -> u32 {
+        self.failures_in_row
+    }
+
+    /// Probes that succeeded since it last went to `HALF_OPEN`; 0 once it is closed.
+    pub const fn probes_succeeded(&self) -> u32 {
+        self.probes_succeeded
+    }
+
     /// How often it opened since it was last closed.
     pub const fn opens_in_row(&self) -> u32 {
         self.opens_in_row

@@ -145,6 +145,14 @@ impl ShoutoutTemplate {
         Ok(Self(pieces))
     }
 
+    /// The template of a community that has none of its own.
+    ///
+    /// # Panics
+    /// Never: a test reads every default.
+    pub fn default_for(platform: Platform, is_live: bool) -> Self {
+        Self::parse(default_text(platform, is_live)).expect("a test reads every default")
+    }
+
     /// The shoutout as it is said on `platform`: one line, no command, no markup but the template's own.
     pub fn render(&self, profile: &ShoutoutProfile, platform: Platform) -> String {
         let filled: String = self

@@ -1,6 +1,7 @@
 //! Shoutouts of a community: its own texts, who got one, and how many there were.
 
 use chrono::{DateTime, Utc};
+use domain::shoutout::ShoutoutTemplate;
 use domain::{CommunityId, Platform};
 
 use crate::db::{Statement, Target, Tx, on, sql};
@@ -125,6 +126,17 @@ pub async fn template<'a>(
     let (community, platform) = (key.community_id.to_string(), key.platform.as_str());
     let row = on!(on.into(), &TEMPLATE, fetch_optional as (String,), community, platform, key.is_live)?;
     Ok(row.map(|(template,)| template))
+}
+
+/// The template that a shoutout is made from: the community's own, or the default.
+pub async fn template_or_default<'a>(
+    on: impl Into<Target<'a>> + Send,
+    key: TemplateKey,
+) -> Result<ShoutoutTemplate, StorageError> {
+    let own = template(on, key).await?;
+    // What was saved was read before; a variable that a later version drops is no reason to stay silent.
+    let own = own.and_then(|text| ShoutoutTemplate::parse(&text).ok());
+    Ok(own.unwrap_or_else(|| ShoutoutTemplate::default_for(key.platform, key.is_live)))
 }
 
 /// Sets the community's own text. The caller has read it as a template.

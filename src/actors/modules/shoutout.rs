@@ -1,8 +1,7 @@
 //! `!so`: sends viewers to another streamer, with what the platform says of them.
 
 use async_trait::async_trait;
-use domain::shoutout::{ShoutoutProfile, ShoutoutTemplate, default_text};
-use domain::{Level, Platform};
+use domain::Level;
 use futures_util::FutureExt;
 use storage::Effect;
 use storage::shoutouts::{self, NewShoutout, TemplateKey};
@@ -44,14 +43,16 @@ impl Module for Shoutout {
         let streamer = ctx.streamer(&login).await.map_err(not_known)?;
         let nobody = || ModuleError::User(format!("Twitch knows nobody of the name {login}."));
         let streamer = streamer.ok_or_else(nobody)?;
-        let message = message(ctx, &streamer.profile()).await?;
+        let (profile, platform) = (streamer.profile(), ctx.platform());
+        let key = TemplateKey { community_id: ctx.community_id(), platform, is_live: streamer.is_live() };
+        let message = shoutouts::template_or_default(ctx.db(), key).await?.render(&profile, platform);
         let (community_id, now) = (ctx.community_id(), ctx.now());
         let new = NewShoutout {
-            platform: ctx.platform(),
+            platform,
             target_user_id: streamer.user.id.clone(),
             target_login: streamer.user.login.clone(),
             message,
-            created_by: format!("{}:{}", ctx.platform(), ctx.user().platform_user_id),
+            created_by: format!("{platform}:{}", ctx.user().platform_user_id),
         };
         let entry = audit::entry(ctx, &call.event, "shoutout.say", new.target_login.clone());
         let unit = ctx.answer(ctx.community_scope(), STEP, move |tx| {
@@ -63,20 +64,6 @@ impl Module for Shoutout {
         });
         unit.await
     }
-}
-
-/// The community's own text, or the default.
-async fn message(ctx: &Context, profile: &ShoutoutProfile) -> Result<String, ModuleError> {
-    let (platform, is_live) = (ctx.platform(), profile.viewer_count.is_some());
-    let key = TemplateKey { community_id: ctx.community_id(), platform, is_live };
-    let own = shoutouts::template(ctx.db(), key).await?;
-    // What was saved was read before; a variable that a later version drops is no reason to stay silent.
-    let own = own.and_then(|text| ShoutoutTemplate::parse(&text).ok());
-    Ok(own.unwrap_or_else(|| default_template(platform, is_live)).render(profile, platform))
-}
-
-fn default_template(platform: Platform, is_live: bool) -> ShoutoutTemplate {
-    ShoutoutTemplate::parse(default_text(platform, is_live)).expect("a test reads every default")
 }
 
 /// In words for the chat. Twitch's trouble is not the module's, so its breaker does not count it.

@@ -232,7 +232,7 @@ impl TestNode {
                 folder.path().join("events.db"),
             )),
             clock: Clock::System,
-            streamers: Arc::new(MadeUp::default()),
+            streamers: Arc::new(MadeUp::three()),
             urls: UrlFetcher::new(FetchOptions::new(RootCertStore::empty(), Clock::System, Vec::new()))
                 .unwrap(),
             board: Arc::default(),

@@ -24,7 +24,7 @@ use crate::http::{Answer, HttpClient, HttpError};
 use crate::limits::Limit;
 use crate::limits::account_budgets::AccountBudgets;
 use crate::messages::streamers::{
-    LiveStream, LookUpError, Streamer, StreamerChannel, StreamerLookup, StreamerUser,
+    HostFigures, LiveStream, LookUpError, Streamer, StreamerChannel, StreamerLookup, StreamerUser,
 };
 
 mod app_token;
@@ -53,6 +53,10 @@ struct NotConfigured;
 impl StreamerLookup for NotConfigured {
     async fn look_up(&self, _: &str, _: Duration) -> Result<Option<Arc<Streamer>>, LookUpError> {
         Err(LookUpError::NotConfigured(NOT_CONFIGURED))
+    }
+
+    fn figures(&self) -> HostFigures {
+        HostFigures::untouched()
     }
 }
 
@@ -138,6 +142,10 @@ impl StreamerLookup for Helix {
         let late = || unavailable("Twitch did not answer in time".to_owned(), None);
         let found = tokio::time::timeout_at(deadline, found).await.map_err(|_| late())?;
         found.map_err(|error| LookUpError::clone(&error))
+    }
+
+    fn figures(&self) -> HostFigures {
+        self.0.http.figures(&self.0.helix_url)
     }
 }
 

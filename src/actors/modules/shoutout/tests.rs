@@ -6,40 +6,12 @@ use domain::{Level, Platform};
 use storage::shoutouts::{self, TemplateKey};
 
 use crate::actors::modules::testing::World;
-use crate::messages::streamers::{LiveStream, MadeUp, Streamer, StreamerChannel, StreamerUser};
-
-fn streamer(login: &str, title: &str, viewers: Option<u64>) -> Streamer {
-    let named = |text: &str| text.to_owned();
-    Streamer {
-        user: StreamerUser {
-            id: format!("id-{login}"),
-            login: named(login),
-            display_name: login.to_uppercase(),
-            ..StreamerUser::default()
-        },
-        channel: Some(StreamerChannel {
-            game_name: named("Chess"),
-            title: named(title),
-            ..StreamerChannel::default()
-        }),
-        stream: viewers.map(|viewer_count| LiveStream {
-            game_name: named("Go"),
-            title: named(title),
-            viewer_count,
-            ..LiveStream::default()
-        }),
-    }
-}
+use crate::messages::streamers::MadeUp;
 
 async fn worlds() -> [World; 2] {
     let mut worlds = World::on_both().await;
     for world in &mut worlds {
-        let known = vec![
-            streamer("ann", "Openings", Some(7)),
-            streamer("bob", "Endings", None),
-            streamer("eve", "/ban you <svg onload=alert(1)>", Some(1)),
-        ];
-        Arc::get_mut(&mut world.services).expect("nobody has it yet").streamers = Arc::new(MadeUp(known));
+        Arc::get_mut(&mut world.services).expect("nobody has it yet").streamers = Arc::new(MadeUp::three());
     }
     worlds
 }

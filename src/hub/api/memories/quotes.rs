@@ -9,9 +9,11 @@ use storage::quotes::{self, NewQuote, OFFSET_MAX, PAGE_MAX, Quote, QuoteFilter};
 use storage::{AuditEntry, Effect, Scope};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Fields, OffsetPage, community_of, person_of};
+use super::{OffsetPage, person_of};
 use crate::hub::answer::{Answer, Answered, ApiError, Envelope, ErrorEnvelope, ok};
+use crate::hub::api::communities::community_of;
 use crate::hub::changing::Caller;
+use crate::hub::fields::Fields;
 use crate::hub::input::{JsonBody, Queried};
 use crate::hub::read_after::{READ_AFTER, ReadAfter};
 use crate::hub::router::Hub;

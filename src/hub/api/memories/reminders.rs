@@ -15,9 +15,11 @@ use storage::{AuditEntry, Effect, Scope};
 use ulid::Ulid;
 use utoipa::ToSchema;
 
-use super::{Fields, OffsetPage, community_of};
+use super::OffsetPage;
 use crate::hub::answer::{Answer, Answered, ApiError, Envelope, ErrorEnvelope};
+use crate::hub::api::communities::community_of;
 use crate::hub::changing::Caller;
+use crate::hub::fields::Fields;
 use crate::hub::input::JsonBody;
 use crate::hub::router::Hub;
 

@@ -11,8 +11,9 @@ use utoipa::ToSchema;
 use super::{BookmarkLine, DESCRIPTION_CHARS_MAX, TITLE_CHARS_MAX, no_such_bookmark, tags_of};
 use crate::hub::acting::Right;
 use crate::hub::answer::{Answered, ApiError, Envelope, ErrorEnvelope, ok};
-use crate::hub::api::memories::{Fields, community_of};
+use crate::hub::api::communities::community_of;
 use crate::hub::changing::Caller;
+use crate::hub::fields::Fields;
 use crate::hub::input::JsonBody;
 use crate::hub::router::Hub;
 

@@ -7,7 +7,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{BookmarkLine, LIMIT_DEFAULT};
 use crate::hub::answer::{Answered, Envelope, ErrorEnvelope, ok};
-use crate::hub::api::memories::{Fields, OffsetPage, community_of};
+use crate::hub::api::communities::community_of;
+use crate::hub::api::memories::OffsetPage;
+use crate::hub::fields::Fields;
 use crate::hub::input::Queried;
 use crate::hub::read_after::{READ_AFTER, ReadAfter};
 use crate::hub::router::Hub;

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{QuoteLine, no_such_quote};
 use crate::hub::answer::{Answered, ApiError, Envelope, ErrorEnvelope, ok};
-use crate::hub::api::memories::community_of;
+use crate::hub::api::communities::community_of;
 use crate::hub::changing::Caller;
 use crate::hub::router::Hub;
 

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::quote::number_of;
 use super::{no_such_quote, person_of};
 use crate::hub::answer::{Answered, ApiError, Envelope, ErrorEnvelope, ok};
-use crate::hub::api::memories::community_of;
+use crate::hub::api::communities::community_of;
 use crate::hub::changing::Caller;
 use crate::hub::input::JsonBody;
 use crate::hub::router::Hub;

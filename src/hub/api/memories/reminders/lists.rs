@@ -8,7 +8,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{LIMIT_DEFAULT, NAME_CHARS_MAX, OffsetPage, ReminderLine};
 use crate::hub::answer::{Answered, ApiError, Envelope, ErrorEnvelope, ok};
-use crate::hub::api::memories::{Fields, community_of};
+use crate::hub::api::communities::community_of;
+use crate::hub::fields::Fields;
 use crate::hub::input::Queried;
 use crate::hub::read_after::{READ_AFTER, ReadAfter};
 use crate::hub::router::Hub;

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::{ReminderLine, id_of, no_such_reminder};
 use crate::hub::acting::Right;
 use crate::hub::answer::{Answered, ApiError, Envelope, ErrorEnvelope, ok};
-use crate::hub::api::memories::community_of;
+use crate::hub::api::communities::community_of;
 use crate::hub::changing::Caller;
 use crate::hub::input::JsonBody;
 use crate::hub::router::Hub;
