@@ -28,7 +28,7 @@ pub mod template;
 pub mod when;
 
 pub use alias::AliasError;
-pub use breaker::{Admission, AfterCrash, Breaker, BreakerConfig, BreakerState, CallResult};
+pub use breaker::{Admission, AfterCrash, Breaker, BreakerConfig, BreakerState, CallResult, Trip};
 pub use budget_ledger::{Booked, BudgetLedger, BudgetTerms, SliceUse};
 pub use channel::{ChannelKey, ChannelKeyError};
 pub use command_line::CommandLine;

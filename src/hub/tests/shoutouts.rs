@@ -52,10 +52,10 @@ async fn a_shoutout_is_made_kept_listed_and_counted() {
         let (_, one) = node.call("GET", "/api/v1/shoutout/history/twitch:ann?limit=1", None).await;
         assert_eq!(one["data"]["count"], 1);
         for path in ["/api/v1/shoutout/stats/twitch:ann", "/api/v1/stats/twitch:ann"] {
-            let (_, stats) = node.call("GET", path, None).await;
-            let stats = &stats["data"];
-            assert_eq!((&stats["total_shoutouts"], &stats["unique_users"]), (&json!(3), &json!(2)));
-            assert!(stats["first_shoutout"].as_str() < stats["last_shoutout"].as_str(), "{stats}");
+            let (_, sums) = node.call("GET", path, None).await;
+            let sums = &sums["data"];
+            assert_eq!((&sums["total_shoutouts"], &sums["unique_users"]), (&json!(3), &json!(2)));
+            assert!(sums["first_shoutout"].as_str() < sums["last_shoutout"].as_str(), "{sums}");
         }
     }
 }
