@@ -9,7 +9,7 @@ use serde_json::Value;
 use storage::StorageError;
 
 use super::Context;
-use crate::messages::{ChatEvent, CommandCall, EventKind, Line, Reply};
+use crate::messages::{ChatEvent, CommandCall, CommandTable, EventKind, Line, Reply};
 
 /// A command that a module brings along.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +53,8 @@ pub struct ModuleSpec {
     pub events: &'static [EventKind],
     /// Whether it sees every line of a channel, in lossy batches.
     pub lines: bool,
+    /// Off in a channel until somebody switches it on there.
+    pub starts_off: bool,
     pub permissions: &'static [Permission],
     /// JSON schema of its settings; `None` when it has none.
     pub settings: Option<fn() -> Value>,
@@ -60,17 +62,23 @@ pub struct ModuleSpec {
 }
 
 impl ModuleSpec {
-    /// What a row leaves out: no commands, no events, no lines, no permissions, no settings.
+    /// What a row leaves out: no commands, no events, no lines, no permissions, no settings; on.
     pub const DEFAULT: Self = Self {
         name: "",
         description: "",
         commands: &[],
         events: &[],
         lines: false,
+        starts_off: false,
         permissions: &[],
         settings: None,
         new: || Box::new(Deaf),
     };
+
+    /// Whether the module answers in the channel of that table.
+    pub fn is_on(&self, table: &CommandTable) -> bool {
+        table.switched(self.name).unwrap_or(!self.starts_off)
+    }
 }
 
 /// Why a module could not do what it was asked.

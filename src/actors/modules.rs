@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use super::{CommandSpec, ModuleSpec};
 
 pub mod alias;
+pub mod auto_shoutout;
 pub mod bookmarks;
 pub mod commands;
 pub mod counters;
@@ -27,6 +28,7 @@ pub mod uptime;
 /// Every module of this build.
 pub const MODULES: &[ModuleSpec] = &[
     alias::SPEC,
+    auto_shoutout::SPEC,
     bookmarks::SPEC,
     commands::SPEC,
     counters::SPEC,

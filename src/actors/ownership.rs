@@ -210,7 +210,10 @@ impl Ownership {
     fn add(&self, granted: &mut Vec<SlotSpec>) {
         if !granted.is_empty() {
             tracing::debug!(channels = granted.len(), "took channels over");
-            self.services.directory.add(std::mem::take(granted));
+            let slots = self.services.directory.add(std::mem::take(granted));
+            let services = Arc::clone(&self.services);
+            let work = async move { services.bring_lines(&slots).await };
+            self.services.spawner.detach("bring_lines", Box::pin(work));
         }
     }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::{CorrelationId, Level};
+use domain::{ChannelId, CorrelationId, Level};
 use serde_json::Map;
-use storage::Db;
+use storage::{Db, module_states};
 use tokio::sync::Semaphore;
 use ulid::Ulid;
 
+use super::ModuleSpec;
 use super::modules::Registry;
 use crate::cluster::{ChannelSlot, Directory};
 use crate::config::LimitsConfig;
@@ -74,6 +75,29 @@ impl Services {
             self.directory.recorder().note(EventRecord::of_reply(&reply, What::Said { text }));
         }
         sink.deliver(reply);
+    }
+
+    /// Has the lines of those channels brought here that switched on a module which hears lines. Where the storage does not
+    /// tell, all lines are brought until the channel's table does.
+    pub async fn bring_lines(&self, slots: &[Arc<ChannelSlot>]) {
+        let hears = |spec: &&ModuleSpec| spec.lines && spec.starts_off;
+        let modules: Vec<&str> = self.registry.modules().iter().filter(hears).map(|spec| spec.name).collect();
+        if modules.is_empty() {
+            return;
+        }
+        for slots in slots.chunks(module_states::ASKED_MAX) {
+            let ids: Vec<ChannelId> = slots.iter().map(|slot| slot.id).collect();
+            let wanting = match module_states::switched_on(&self.db, &ids, &modules).await {
+                Ok(wanting) => wanting,
+                Err(error) => {
+                    tracing::warn!(%error, channels = ids.len(), "cannot tell who wants all lines");
+                    ids
+                }
+            };
+            for slot in slots.iter().filter(|slot| wanting.contains(&slot.id)) {
+                slot.set_wants_lines(true);
+            }
+        }
     }
 
     /// An event that nobody wrote: ours, with the owner's level.

@@ -378,6 +378,13 @@ impl Directory {
             let of_channels = news.iter().filter(|made| made.change.kind == ChangeKind::Channels);
             of_channels.for_each(|made| roster.mark(made.change.scope));
         }
+        for made in news.iter().filter(|made| made.change.kind == ChangeKind::Modules) {
+            // Whether a module hears lines now only the channel's table tells, which the next line has read.
+            let maps = self.read();
+            let concerned =
+                maps.by_id.values().filter(|slot| made.change.concerns(slot.id, slot.community_id));
+            concerned.for_each(|slot| slot.set_wants_lines(true));
+        }
         if !news.is_empty() {
             self.reload(|slot| news.iter().any(|made| made.change.concerns(slot.id, slot.community_id)));
         }

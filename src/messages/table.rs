@@ -34,8 +34,8 @@ pub struct CommandTable {
 }
 
 impl CommandTable {
-    /// Whether a module answers in this channel: it does unless somebody switched it off.
-    pub fn is_module_on(&self, module: &str) -> bool {
-        self.modules.is_empty() || self.modules.get(module).copied().unwrap_or(true)
+    /// Whether somebody switched the module on or off in this channel. `None`: nobody did.
+    pub fn switched(&self, module: &str) -> Option<bool> {
+        if self.modules.is_empty() { None } else { self.modules.get(module).copied() }
     }
 }

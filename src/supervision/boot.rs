@@ -132,7 +132,7 @@ pub fn directory(
 ) -> Directory {
     let budget = Arc::new(ByteBudget::new(config.limits.data_budget_bytes));
     let spawner: SharedSpawner = spawner;
-    let lines_wanted = MODULES.iter().any(|spec| spec.lines);
+    let lines_wanted = MODULES.iter().any(|spec| spec.lines && !spec.starts_off);
     let directory = Directory::new(config.limits.channel_mailbox, budget, spawner);
     directory.with_lines_wanted(lines_wanted).with_memory(memory).with_recorder(recorder)
 }
@@ -235,7 +235,8 @@ async fn load_channels(config: &Config, services: &Services, console: bool) -> a
         let page = storage::channels::active_all(&services.db, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id);
-        services.directory.add(page.into_iter().map(SlotSpec::from).collect());
+        let slots = services.directory.add(page.into_iter().map(SlotSpec::from).collect());
+        services.bring_lines(&slots).await;
     }
     Ok(())
 }

@@ -1,5 +1,9 @@
 //! Shoutout templates: checked when they are saved, filled with what a platform says of a streamer.
 
+mod auto_mode;
+
+pub use auto_mode::AutoMode;
+
 use crate::Platform;
 use crate::reply_text::{clean, defuse};
 

@@ -10,6 +10,7 @@ use crate::{StorageError, db};
 
 mod page;
 mod summary;
+pub mod transfer;
 
 pub use page::{PAGE_TOPIC, PageWanted, want_page};
 pub(crate) use summary::STATEMENTS as SUMMARY_STATEMENTS;

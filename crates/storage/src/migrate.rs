@@ -116,6 +116,20 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../../migrations/postgres/0012_shoutouts.sql"),
         oldest_program: 1,
     },
+    Migration {
+        version: 13,
+        description: "shoutout lists",
+        sqlite: include_str!("../../../migrations/sqlite/0013_shoutout_lists.sql"),
+        postgres: include_str!("../../../migrations/postgres/0013_shoutout_lists.sql"),
+        oldest_program: 1,
+    },
+    Migration {
+        version: 14,
+        description: "quote texts",
+        sqlite: include_str!("../../../migrations/sqlite/0014_quote_texts.sql"),
+        postgres: include_str!("../../../migrations/postgres/0014_quote_texts.sql"),
+        oldest_program: 1,
+    },
 ];
 
 impl Migration {

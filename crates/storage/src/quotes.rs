@@ -10,6 +10,7 @@ use crate::rows::{micros, page};
 use crate::{StorageError, db};
 
 mod summary;
+pub mod transfer;
 mod votes;
 
 use crate::words::{self, Wanted};

@@ -8,6 +8,8 @@ use crate::db::{Statement, Target, Tx, on, sql};
 use crate::rows::{self, micros};
 use crate::{Db, StorageError};
 
+pub mod listed;
+
 /// Most rows of one history.
 pub const PAGE_MAX: u32 = 100;
 
@@ -69,14 +71,38 @@ pub async fn record(
     new: &NewShoutout,
     now: DateTime<Utc>,
 ) -> Result<(), StorageError> {
+    let (community, target) = (community_id.to_string(), &new.target_user_id);
+    let (n_of_target,) = on!(&mut *tx, &COUNT_TARGET, fetch_one as (i64,), community, target, micros(now))?;
+    keep(tx, community_id, new, n_of_target == 1, now).await
+}
+
+/// Keeps a shoutout unless the target had one at `not_since` or later, by whomever. False: it had.
+pub async fn record_unless(
+    tx: &mut Tx,
+    community_id: CommunityId,
+    new: &NewShoutout,
+    not_since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<bool, StorageError> {
+    let (community, target) = (community_id.to_string(), &new.target_user_id);
+    let (at, not_since) = (micros(now), micros(not_since));
+    let counted =
+        on!(&mut *tx, &COUNT_TARGET_UNLESS, fetch_optional as (i64,), community, target, at, not_since)?;
+    let Some((n_of_target,)) = counted else { return Ok(false) };
+    keep(tx, community_id, new, n_of_target == 1, now).await?;
+    Ok(true)
+}
+
+/// The target's row is counted, and locks what counts of them.
+async fn keep(
+    tx: &mut Tx,
+    community_id: CommunityId,
+    new: &NewShoutout,
+    is_new_target: bool,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
     let (community, now) = (community_id.to_string(), micros(now));
-    // The row is the lock of all that counts in the community.
-    on!(&mut *tx, &COUNT, execute, &community, now)?;
-    let (n_before,) =
-        on!(&mut *tx, &COUNT_TARGET, fetch_one as (i64,), &community, &new.target_user_id, now)?;
-    if n_before == 1 {
-        on!(&mut *tx, &COUNT_NEW_TARGET, execute, &community)?;
-    }
+    on!(&mut *tx, &COUNT, execute, &community, i64::from(is_new_target), now)?;
     on!(
         tx,
         &INSERT,
@@ -169,8 +195,10 @@ pub async fn prune(db: &Db, older_than: DateTime<Utc>, limit: u32) -> Result<u64
 const COUNT: Statement = sql!(
     "insert",
     "shoutout_books",
-    "INSERT INTO shoutout_books (community_id, n_shoutouts, n_targets, first_at, last_at) VALUES ($1, 1, 0, $2, $2) \
-     ON CONFLICT (community_id) DO UPDATE SET n_shoutouts = shoutout_books.n_shoutouts + 1, last_at = $2"
+    "INSERT INTO shoutout_books (community_id, n_shoutouts, n_targets, first_at, last_at) \
+     VALUES ($1, 1, 0 + $2, $3, $3) ON CONFLICT (community_id) \
+     DO UPDATE SET n_shoutouts = shoutout_books.n_shoutouts + 1, \
+     n_targets = shoutout_books.n_targets + excluded.n_targets, last_at = $3"
 );
 
 const COUNT_TARGET: Statement = sql!(
@@ -181,10 +209,13 @@ const COUNT_TARGET: Statement = sql!(
      DO UPDATE SET n_shoutouts = shoutout_targets.n_shoutouts + 1, last_at = $3 RETURNING n_shoutouts"
 );
 
-const COUNT_NEW_TARGET: Statement = sql!(
-    "update",
-    "shoutout_books",
-    "UPDATE shoutout_books SET n_targets = n_targets + 1 WHERE community_id = $1"
+const COUNT_TARGET_UNLESS: Statement = sql!(
+    "insert",
+    "shoutout_targets",
+    "INSERT INTO shoutout_targets (community_id, target_user_id, n_shoutouts, last_at) VALUES ($1, $2, 1, $3) \
+     ON CONFLICT (community_id, target_user_id) \
+     DO UPDATE SET n_shoutouts = shoutout_targets.n_shoutouts + 1, last_at = $3 \
+     WHERE shoutout_targets.last_at < $4 RETURNING n_shoutouts"
 );
 
 const INSERT: Statement = sql!(
@@ -239,7 +270,7 @@ const PRUNE: Statement = sql!(
 pub(crate) const STATEMENTS: &[&Statement] = &[
     &COUNT,
     &COUNT_TARGET,
-    &COUNT_NEW_TARGET,
+    &COUNT_TARGET_UNLESS,
     &INSERT,
     &HISTORY,
     &STATS,

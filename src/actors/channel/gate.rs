@@ -45,6 +45,7 @@ pub struct Reservation {
 /// What stands behind a name in this channel.
 struct Found {
     module: &'static str,
+    is_module_on: bool,
     name: Arc<str>,
     level: Level,
     cooldown: CooldownSpec,
@@ -89,7 +90,7 @@ impl Gate {
         let refuse = |refusal| (name.clone(), refusal);
         let found = find(table, &self.registry, &name)
             .ok_or_else(|| refuse(Refusal::Unknown { command: name.clone() }))?;
-        if !table.is_module_on(found.module) {
+        if !found.is_module_on {
             return Err(refuse(Refusal::ModuleDisabled { module: found.module.to_owned() }));
         }
         if !found.enabled {
@@ -221,8 +222,10 @@ fn find(table: &CommandTable, registry: &Registry, name: &str) -> Option<Found> 
     let builtin = registry.command(name);
     let canonical = builtin.map_or(name, |(_, command)| command.name);
     if let Some(entry) = table.commands.get(name).or_else(|| table.commands.get(canonical)) {
+        let module = registry.module(&entry.module)?;
         return Some(Found {
-            module: registry.module(&entry.module)?.name,
+            module: module.name,
+            is_module_on: module.is_on(table),
             name: if entry.custom.is_some() { name.into() } else { canonical.into() },
             level: entry.level,
             cooldown: CooldownSpec {
@@ -236,6 +239,7 @@ fn find(table: &CommandTable, registry: &Registry, name: &str) -> Option<Found> 
     let (module, command) = builtin?;
     Some(Found {
         module: module.name,
+        is_module_on: module.is_on(table),
         name: command.name.into(),
         level: command.level,
         cooldown: CooldownSpec {

@@ -120,10 +120,8 @@ impl State {
         }
         let registry = self.services.registry.clone();
         let kind = event.kind;
-        let subscribed = registry
-            .modules()
-            .iter()
-            .filter(|spec| spec.events.contains(&kind) && table.is_module_on(spec.name));
+        let subscribed =
+            registry.modules().iter().filter(|spec| spec.events.contains(&kind) && spec.is_on(table));
         let permit = delivery.permit.map(Arc::new);
         for spec in subscribed {
             let call = EventCall {

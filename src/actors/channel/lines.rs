@@ -88,7 +88,7 @@ impl Seat {
 }
 
 fn listens(spec: &ModuleSpec, table: &CommandTable) -> bool {
-    spec.lines && table.is_module_on(spec.name)
+    spec.lines && spec.is_on(table)
 }
 
 /// Counts lines that a module asked for and did not get.

@@ -10,12 +10,12 @@ impl State {
     /// A snapshot for the runtime API.
     pub fn report(&self) -> ChannelReport {
         let now = Instant::now();
-        let enabled = |name: &str| match &self.table {
-            Table::Ready(table) => table.is_module_on(name),
-            _ => true,
+        let enabled = |seat: &Seat| match &self.table {
+            Table::Ready(table) => seat.spec.is_on(table),
+            _ => !seat.spec.starts_off,
         };
         let mut modules: Vec<_> =
-            self.seats.values().map(|seat| module_report(seat, enabled(seat.spec.name), now)).collect();
+            self.seats.values().map(|seat| module_report(seat, enabled(seat), now)).collect();
         modules.sort_by_key(|module| module.module);
         let last_events = self
             .last_events

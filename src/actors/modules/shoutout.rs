@@ -1,4 +1,4 @@
-//! `!so`: sends viewers to another streamer, with what the platform says of them.
+//! `!so`: sends viewers to another streamer, with what the platform says of them; `!autoso`: and without being asked.
 
 use async_trait::async_trait;
 use domain::Level;
@@ -11,6 +11,7 @@ use crate::actors::{CommandSpec, Context, Module, ModuleError, ModuleSpec, audit
 use crate::messages::streamers::{LookUpError, login_of};
 use crate::messages::{CommandCall, Reply};
 
+mod auto;
 #[cfg(test)]
 mod tests;
 
@@ -21,14 +22,24 @@ const USAGE: &str = "Type !so <name>, the name of a Twitch account.";
 pub const SPEC: ModuleSpec = ModuleSpec {
     name: "shoutout",
     description: "Sends viewers to other streamers.",
-    commands: &[CommandSpec {
-        name: "so",
-        also: &["shoutout"],
-        usage: "so <name>",
-        description: "Tells the chat of another streamer.",
-        level: Level::Moderator,
-        ..CommandSpec::DEFAULT
-    }],
+    commands: &[
+        CommandSpec {
+            name: "so",
+            also: &["shoutout"],
+            usage: "so <name>",
+            description: "Tells the chat of another streamer.",
+            level: Level::Moderator,
+            ..CommandSpec::DEFAULT
+        },
+        CommandSpec {
+            name: "autoso",
+            also: &["autoshoutout"],
+            usage: "autoso off|creators|listed|<level>, autoso add|remove <name>, autoso list",
+            description: "Chooses who gets a shoutout by themselves, at a raid or with their first line.",
+            level: Level::Moderator,
+            ..CommandSpec::DEFAULT
+        },
+    ],
     new: || Box::new(Shoutout),
     ..ModuleSpec::DEFAULT
 };
@@ -38,6 +49,9 @@ struct Shoutout;
 #[async_trait]
 impl Module for Shoutout {
     async fn on_command(&mut self, ctx: &Context, call: &CommandCall) -> Result<Vec<Reply>, ModuleError> {
+        if &*call.name == "autoso" {
+            return auto::command(ctx, call).await;
+        }
         let (name, _) = split_word(&call.args);
         let login = login_of(name).ok_or_else(|| ModuleError::User(USAGE.to_owned()))?;
         let streamer = ctx.streamer(&login).await.map_err(not_known)?;

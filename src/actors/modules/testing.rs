@@ -27,7 +27,7 @@ use crate::http::{FetchOptions, UrlFetcher};
 use crate::messages::streamers::MadeUp;
 use crate::messages::{
     ByteBudget, ChatEvent, Chatter, Clock, CommandCall, CommandTable, Completion, CustomCommand, EventKind,
-    ModuleRequest, Once, OutboundReply, Reply, ReplySink, Source, Spawner, TableEntry,
+    Line, ModuleRequest, Once, OutboundReply, Reply, ReplySink, Source, Spawner, TableEntry,
 };
 
 /// One channel (`console:waddle`) on a fresh database, at noon of 1 January 2030.
@@ -181,6 +181,20 @@ impl World {
         ctx.has_outlet = true;
         let replies = module.on_event(&ctx, event).await?;
         Ok(replies.into_iter().filter(|reply| reply.once != Once::Repeated).collect())
+    }
+
+    /// Gives plain lines to a module; the replies' texts.
+    pub async fn lines_to(&mut self, module: &str, lines: &[(Level, &str)]) -> Vec<String> {
+        let lines = lines.iter().map(|(level, user)| {
+            let event = self.event(*level, user, "hello", "none");
+            Line { user: event.user, text: event.text, message_id: None }
+        });
+        let lines: Vec<_> = lines.collect();
+        let table = self.table().await;
+        let event = Arc::new(self.services.system_event(&self.slot));
+        let (mut ctx, module) = self.enter(module, &event, &table);
+        ctx.has_outlet = true;
+        module.on_lines(&ctx, &lines).await.unwrap().into_iter().map(|reply| reply.text).collect()
     }
 
     /// An event of this channel as a platform would bring it.
