@@ -16,6 +16,7 @@ mod doctor;
 mod modules;
 mod output;
 mod queue;
+mod transfer;
 
 #[cfg(test)]
 mod tests;
@@ -91,6 +92,10 @@ pub enum Command {
     /// Show what waits in the queue, handle dead letters, replay
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// Write quotes, commands, bookmarks or timers of a channel as JSON or CSV
+    Export(transfer::ExportArgs),
+    /// Take quotes, commands, bookmarks or timers in from JSON or CSV; --dry-run shows what would change
+    Import(transfer::ImportArgs),
     /// Show the modules, their state, breakers and restarts
     Modules {
         /// Only how they are in this channel
@@ -149,6 +154,12 @@ pub async fn dispatch(cli: Cli, env: Env) -> Result<ExitCode, Command> {
         Command::Cluster(command) => cluster::run(command, &node, &env).await,
         Command::Queue(command) => {
             with_node(&node, &env, async |client| queue::run(client, command, json).await).await
+        }
+        Command::Export(args) => {
+            with_node(&node, &env, async |client| transfer::export(client, &args).await).await
+        }
+        Command::Import(args) => {
+            with_node(&node, &env, async |client| transfer::import(client, &args, json).await).await
         }
         Command::Modules { channel } => {
             with_node(&node, &env, async |client| modules::show(client, channel.as_deref(), json).await).await

@@ -109,6 +109,22 @@ impl Acting {
         }
     }
 
+    /// # Errors
+    /// 403 that says who may, when this one's level in the community is below `needed`.
+    pub async fn require(
+        &self,
+        on: impl Into<Target<'_>> + Send,
+        community_id: CommunityId,
+        needed: Level,
+    ) -> Result<(), ApiError> {
+        if self.level_in(on, community_id).await? >= needed {
+            return Ok(());
+        }
+        Err(ApiError::forbidden(format!(
+            "{self} may not: only {needed}s and those above may; name one of them in X-Acting-User"
+        )))
+    }
+
     /// The right of this one, whose level is `level`, over what `creator` (`platform:user_id`) made.
     ///
     /// # Errors

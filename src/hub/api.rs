@@ -12,3 +12,4 @@ pub(super) mod queue;
 pub(super) mod router;
 pub(super) mod shoutout;
 pub(super) mod status;
+pub(super) mod transfer;

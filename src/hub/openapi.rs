@@ -63,6 +63,8 @@ use super::{api, health, healthz, home, metrics, readyz};
         api::aliases::create,
         api::aliases::alias::remove,
         api::aliases::execute::create,
+        api::transfer::export,
+        api::transfer::import,
         api::shoutout::create,
         api::shoutout::history::list,
         api::shoutout::history::stats,

@@ -132,6 +132,11 @@ pub(super) fn table() -> Vec<Endpoint> {
         keyed(M::POST, "/api/v1/aliases/execute", api::aliases::execute::create),
     ]
     .into_iter()
+    .chain([
+        // Who moves in from another bot, or takes a copy
+        keyed(M::GET, "/api/v1/transfer/{kind}/{channel}", api::transfer::export),
+        keyed(M::POST, "/api/v1/transfer/{kind}/{channel}", api::transfer::import),
+    ])
     .chain(shoutouts())
     .chain(memories())
     .collect()

@@ -10,4 +10,5 @@ mod reminders;
 mod router;
 mod shoutouts;
 mod throttle;
+mod transfer;
 mod wire;

@@ -21,13 +21,13 @@ use crate::hub::router::Hub;
 pub(in crate::hub) mod command;
 
 /// Longest cooldown: a day.
-const COOLDOWN_SECS_MAX: u32 = 86_400;
+pub(super) const COOLDOWN_SECS_MAX: u32 = 86_400;
 
 /// Default cooldown of a custom command.
-const COOLDOWN_SECS_DEFAULT: u32 = 5;
+pub(super) const COOLDOWN_SECS_DEFAULT: u32 = 5;
 
 /// Longest description, in characters.
-const DESCRIPTION_CHARS_MAX: usize = 500;
+pub(super) const DESCRIPTION_CHARS_MAX: usize = 500;
 
 /// The module that runs custom commands.
 pub(super) const CUSTOM_MODULE: &str = "commands";

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::shoutout::ShoutoutTemplate;
-use domain::{CommunityId, Level, Platform};
+use domain::{Level, Platform};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use storage::shoutouts::{self, NewShoutout, TemplateKey};
@@ -74,7 +74,7 @@ pub(in crate::hub) async fn create(
     let platform = platform_field(&mut fields, body.platform.as_deref());
     fields.check()?;
     let community_id = community_of(&hub, &body.community_id).await?;
-    require_moderator(&hub, &caller, community_id).await?;
+    caller.acting().require(&hub.deps.db, community_id, Level::Moderator).await?;
     let streamer = look_up(&hub, &login).await?;
     let key = TemplateKey { community_id, platform, is_live: streamer.is_live() };
     let template = shoutouts::template_or_default(&hub.deps.db, key).await?;
@@ -131,18 +131,6 @@ fn platform_field(fields: &mut Fields, text: Option<&str>) -> Platform {
         fields.wrong("platform", format!("must be one of {known}"));
         Platform::Twitch
     })
-}
-
-/// # Errors
-/// 403 when the call acts for somebody who is no moderator there.
-async fn require_moderator(hub: &Hub, caller: &Caller, community_id: CommunityId) -> Result<(), ApiError> {
-    if caller.acting().level_in(&hub.deps.db, community_id).await? >= Level::Moderator {
-        return Ok(());
-    }
-    Err(ApiError::forbidden(format!(
-        "{} may not: only moderators, editors and the owner may; name one of them in X-Acting-User",
-        caller.acting()
-    )))
 }
 
 impl From<LookUpError> for ApiError {

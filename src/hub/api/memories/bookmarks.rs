@@ -26,10 +26,10 @@ pub(in crate::hub) mod summary;
 /// Rows of a page when nobody says how many.
 const LIMIT_DEFAULT: u32 = 50;
 
-const TITLE_CHARS_MAX: usize = 500;
-const DESCRIPTION_CHARS_MAX: usize = 2_000;
+pub(in crate::hub) const TITLE_CHARS_MAX: usize = 500;
+pub(in crate::hub) const DESCRIPTION_CHARS_MAX: usize = 2_000;
 const TAG_CHARS_MAX: usize = 100;
-const SEARCH_CHARS_MAX: usize = 500;
+pub(in crate::hub) const SEARCH_CHARS_MAX: usize = 500;
 
 /// A bookmark as the API shows it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -68,7 +68,7 @@ impl From<Bookmark> for BookmarkLine {
 }
 
 /// Tags as they are kept: in lower case, sorted, each once.
-fn tags_of(fields: &mut Fields, tags: &[String]) -> Vec<String> {
+pub(in crate::hub) fn tags_of(fields: &mut Fields, tags: &[String]) -> Vec<String> {
     if tags.len() > TAGS_MAX {
         fields.wrong("tags", format!("must be at most {TAGS_MAX}"));
         return Vec::new();

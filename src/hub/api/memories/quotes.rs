@@ -26,11 +26,11 @@ pub(in crate::hub) mod vote;
 const LIMIT_DEFAULT: u32 = 50;
 
 /// Longest name, category or search, in characters.
-const NAME_CHARS_MAX: usize = 100;
+pub(in crate::hub) const NAME_CHARS_MAX: usize = 100;
 const SEARCH_CHARS_MAX: usize = 500;
 
 /// Longest quote, in characters.
-const TEXT_CHARS_MAX: usize = 5_000;
+pub(in crate::hub) const TEXT_CHARS_MAX: usize = 5_000;
 
 /// A quote as the API shows it.
 #[derive(Debug, Serialize, ToSchema)]

@@ -1,6 +1,7 @@
 //! `/api/v1/shoutout/template`: a community's own texts.
 
 use axum::extract::State;
+use domain::Level;
 use domain::shoutout::{ShoutoutTemplate, TEMPLATE_CHARS_MAX, default_text};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use storage::shoutouts::{self, TemplateKey};
 use storage::{AuditEntry, Effect, Scope};
 use utoipa::ToSchema;
 
-use super::{platform_field, require_moderator};
+use super::platform_field;
 use crate::hub::answer::{Answered, Envelope, ErrorEnvelope, ok};
 use crate::hub::api::communities::community_of;
 use crate::hub::changing::Caller;
@@ -72,7 +73,7 @@ pub(in crate::hub) async fn set(
     }
     fields.check()?;
     let community_id = community_of(&hub, &body.community_id).await?;
-    require_moderator(&hub, &caller, community_id).await?;
+    caller.acting().require(&hub.deps.db, community_id, Level::Moderator).await?;
     let template = if is_default { default_text(platform, is_live).to_owned() } else { own };
     let message = if is_default { "The default counts again." } else { "The template is saved." };
     let line = TemplateLine {
